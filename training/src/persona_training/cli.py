@@ -1,0 +1,55 @@
+"""The commands this package adds to `casiopy`.
+
+Command modules import click and the standard library only; torch and transformers are imported when a command runs,
+so that `casiopy --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import NamedTuple
+
+import click
+
+
+class CommandAt(NamedTuple):
+    """Where a command lives: `attribute` of `module`."""
+
+    module: str
+    attribute: str
+
+
+COMMANDS = (
+    CommandAt("persona_training.tiny.command", "tiny"),
+    CommandAt("persona_training.training_command", "train_personality"),
+    CommandAt("persona_training.training_command", "train_episodic"),
+    CommandAt("persona_training.exporting.command", "export"),
+    CommandAt("persona_training.evaluation.command", "gate"),
+    CommandAt("persona_training.ollama.command", "deploy"),
+    CommandAt("persona_training.doctor", "doctor"),
+)
+
+
+def _load(place: CommandAt) -> click.Command:
+    command = getattr(importlib.import_module(place.module), place.attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{place.module}.{place.attribute} is not a click command")
+    return command
+
+
+def _is_there(module: str) -> bool:
+    package = module.rpartition(".")[0]
+    return importlib.util.find_spec(package) is not None and importlib.util.find_spec(module) is not None
+
+
+commands: list[click.Command] = [_load(place) for place in COMMANDS if _is_there(place.module)]
+
+
+@click.group()
+def main() -> None:
+    """Train, prove and deploy the layers of a character."""
+
+
+for _command in commands:
+    main.add_command(_command)
