@@ -1,0 +1,31 @@
+"""The routers on one screen, each answering under /api/v1 and, hidden from the schema, without the prefix."""
+
+from fastapi import APIRouter, FastAPI
+
+from memory_service import health
+from memory_service.core_memory.router import router as core_memory
+from memory_service.errors import ErrorBody
+from memory_service.personas.router import router as personas
+
+ROUTERS: tuple[APIRouter, ...] = (
+    core_memory,
+    personas,
+)
+
+_REFUSALS: dict[int | str, dict[str, object]] = {
+    400: {"model": ErrorBody, "description": "The request cannot be carried out as it stands."},
+    401: {"model": ErrorBody, "description": "A valid API key is needed."},
+    403: {"model": ErrorBody, "description": "Not from this host or origin."},
+    404: {"model": ErrorBody, "description": "No such thing for this owner."},
+    409: {"model": ErrorBody, "description": "The request contradicts what is stored."},
+    503: {"model": ErrorBody, "description": "The database does not answer."},
+}
+
+
+def include_routers(app: FastAPI) -> None:
+    """Mount every router twice, and the health check at the root."""
+    app.include_router(health.router)
+    app.include_router(health.router, prefix="/api/v1", include_in_schema=False)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/api/v1", responses=_REFUSALS)
+        app.include_router(router, include_in_schema=False)

@@ -1,0 +1,49 @@
+"""The application: lifespan, middleware, routers, error handlers."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from memory_service import __version__
+from memory_service.api import include_routers
+from memory_service.auth import LoopbackGuard
+from memory_service.db import Database
+from memory_service.errors import install_error_handlers
+from memory_service.health import PartHealth
+from memory_service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, database_url: str) -> FastAPI:
+    """The service over the migrated database at `database_url`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
+        try:
+            yield
+        finally:
+            await app.state.database.close()
+
+    app = FastAPI(
+        title="Casiopy memory service",
+        version=__version__,
+        description="Immutable core memory, every scored exchange, recall in milliseconds, datasets with their lineage.",
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    # What runs in the background and how it says how it is, by the name /health shows.
+    app.state.background_parts = dict[str, Callable[[], PartHealth]]()
+    install_error_handlers(app)
+    include_routers(app)
+    if settings.api_key is None:
+        app.add_middleware(LoopbackGuard, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    return app

@@ -1,0 +1,89 @@
+"""The database as the service sees it: a pool of connections in the service's role, and transactions of one owner."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# Owns nothing and cannot bypass row-level security (migration 0002).
+SERVICE_ROLE = "casiopy_app"
+
+# A request waits this long for a free connection, or for the server to answer, before it is told 503.
+_WAIT_SECONDS = 5.0
+
+
+def normal_url(url: str) -> URL:
+    """`url` with the asyncpg driver; accepts `postgres://`, `postgresql://` and SQLAlchemy's own form.
+
+    Raises:
+        ValueError: not a PostgreSQL URL; the message says what one looks like.
+    """
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    if not parsed.drivername.startswith("postgresql"):
+        raise ValueError(
+            f"DATABASE_URL names {parsed.drivername!r}; Casiopy needs PostgreSQL: postgresql://user:password@host:5432/name"
+        )
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def asyncpg_arguments(url: str) -> dict[str, Any]:
+    """Keyword arguments of `asyncpg.connect` for the same server, in the service's role."""
+    parsed = normal_url(url)
+    host = parsed.host or parsed.query.get("host")
+    arguments: dict[str, Any] = {
+        "host": host,
+        "port": parsed.port,
+        "user": parsed.username,
+        "password": parsed.password,
+        "database": parsed.database,
+        "server_settings": {"role": SERVICE_ROLE, "timezone": "UTC"},
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+class Database:
+    """Connections in the service's role. Build one per process, inside the event loop that uses it."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, echo: bool = False) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            normal_url(url),
+            echo=echo,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_WAIT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": _WAIT_SECONDS,
+                "server_settings": {"role": SERVICE_ROLE, "timezone": "UTC", "application_name": "casiopy"},
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self, owner: str) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees and writes only rows of `owner`; commits unless an exception leaves the block."""
+        async with self.engine.begin() as connection:
+            await connection.execute(text("SELECT set_config('app.owner_id', :owner, true)"), {"owner": owner})
+            yield connection
+
+    @asynccontextmanager
+    async def unowned(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction without an owner: it sees shared tables only (tenants' rows are hidden from it)."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+async def raw_connection(connection: AsyncConnection) -> asyncpg.Connection:
+    """The asyncpg connection inside `connection`, in the same transaction (for the queue and for COPY)."""
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection
+    assert driver is not None  # noqa: S101  (an open SQLAlchemy connection always has one)
+    return driver

@@ -1,0 +1,109 @@
+"""Every setting of the service, declared once: name, default, meaning.
+
+The names are a contract with operators; `casiopy env-example` prints them as `.env.example`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then from `.env` in the working folder; anything else keeps its default."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    # --- Where it listens
+    api_host: str = Field("127.0.0.1", description="Address the service binds. Anything but loopback needs API_KEY.")
+    api_port: int = Field(8820, ge=1, le=65535, description="Port of the service.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Browser origins allowed to call the API, separated by commas. Empty: none."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="One fixed key for the default owner. Empty on loopback: no key is asked for."
+    )
+    max_body_mb: int = Field(16, ge=1, le=1024, description="Largest request body taken, in MiB.")
+
+    # --- Where it keeps things
+    casiopy_data: Path = Field(
+        Path(".casiopy"),
+        description="Folder of the embedded database, logs and caches. Relative to the working folder.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL 16+ with pgvector, e.g. postgresql://user:password@host:5432/casiopy. "
+        "Empty: an embedded server under CASIOPY_DATA.",
+    )
+    database_pool: int = Field(10, ge=1, le=200, description="Connections the service keeps open at most.")
+    init_scripts_dir: Path = Field(
+        Path("init-scripts"), description="Folder with 02_populate_core_memory.sql, loaded into an empty core memory."
+    )
+
+    # --- Who speaks
+    default_owner: str = Field("local", max_length=255, description="Owner of everything stored without a key.")
+    default_persona: str = Field("casiopy", max_length=64, description="Persona used when a request names none.")
+
+    # --- Embeddings and background work
+    embedding_model: str = Field(
+        "packaged:all-minilm-l6-v2",
+        description="packaged:all-minilm-l6-v2 (English, ships as a Python package, needs no network), a folder, or any "
+        "sentence-transformers model name, e.g. intfloat/multilingual-e5-small.",
+    )
+    embedding_threads: int = Field(
+        1, ge=1, le=64, description="CPU threads of the embedder. One is fastest on a busy machine."
+    )
+    worker_in_process: bool = Field(
+        True, description="Run background work inside the service. False: start `casiopy worker` beside it."
+    )
+
+    # --- Language model (for chat and extraction) and limits
+    llm_base_url: str | None = Field(None, description="Base URL of an OpenAI-compatible server.")
+    llm_model: str | None = Field(None, description="Model name on that server.")
+    llm_api_key: SecretStr | None = Field(None, description="Key for that server.")
+    ollama_host: str = Field("http://127.0.0.1:11434", description="Ollama server the character is deployed to.")
+    max_prompt_chars: int = Field(8000, ge=1, description="Longest chat prompt accepted, in characters.")
+    encryption_key: SecretStr | None = Field(None, description="Reserved: Fernet key(s) for texts at rest.")
+
+    # --- Logs
+    sql_echo: bool = Field(False, description="Log every SQL statement.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _guard_the_door(self) -> Self:
+        if "*" in self.cors_origins:
+            raise ValueError(
+                "CORS_ORIGINS: name each origin with its scheme; '*' would let any web page read the memory"
+            )
+        if not self.is_loopback and self.api_key is None:
+            raise ValueError(
+                f"API_HOST={self.api_host} is reachable from other machines: set API_KEY, or bind 127.0.0.1"
+            )
+        if self.encryption_key is not None:
+            raise ValueError("ENCRYPTION_KEY is set, but this version stores texts unencrypted: unset it")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can reach the service."""
+        return self.api_host in LOOPBACK_HOSTS
+
+    @property
+    def logs_dir(self) -> Path:
+        """Folder of the log files."""
+        return self.casiopy_data / "logs"
