@@ -1,13 +1,24 @@
 """A real PostgreSQL for the tests: an embedded one for the whole run, or the one TEST_DATABASE_URL names."""
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
 import pytest
+from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
+from memory_service.schema import migrate
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+T = TypeVar("T")
 
 # Tests make and drop whole databases; nothing in them must survive a crash of the machine.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -27,7 +38,59 @@ def database_url(open_folder: Path) -> Iterator[str]:
     """SQLAlchemy URL of a superuser on a server with pgvector, started once for all tests."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
-        yield given
+        yield normal_url(given).render_as_string(hide_password=False)
         return
     with EmbeddedPostgres(open_folder / "database", settings=UNSAFE_BUT_FAST) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(database_url: str) -> Iterator[str]:
+    """Name of a database with every migration applied; copies of it take milliseconds."""
+    with _database(database_url, "template0") as url:
+        run_apart(migrate(url))
+        name = normal_url(url).database
+        assert name is not None
+        yield name
+
+
+@pytest.fixture(scope="module")
+def migrated_url(database_url: str, migrated_template: str) -> Iterator[str]:
+    """URL of a migrated, empty database of this test module's own (superuser)."""
+    with _database(database_url, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(database_url: str) -> Iterator[str]:
+    """URL of a database without any table, for one test (superuser)."""
+    with _database(database_url, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+def copied_database(database_url: str) -> Iterator[Callable[[str], str]]:
+    """Copies the database at a URL (nobody may be connected to it); returns the URL of the copy, gone after the test."""
+    with ExitStack() as copies:
+        yield lambda url: copies.enter_context(_database(database_url, str(normal_url(url).database)))
+
+
+def run_apart(coroutine: Coroutine[None, None, T]) -> T:
+    """Run `coroutine` on an event loop of its own, whatever loop the tests are using."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+@contextmanager
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    run_apart(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield normal_url(server_url).set(database=name).render_as_string(hide_password=False)
+    run_apart(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()

@@ -3,7 +3,7 @@
 Importing this package starts nothing; `EmbeddedPostgres(folder).start()` does.
 """
 
-from memory_service.embedded.binaries import EmbeddedPostgresError
-from memory_service.embedded.server import DATABASE, SUPERUSER, EmbeddedPostgres, Status
+from memory_service.embedded.binaries import SUPERUSER, EmbeddedPostgresError
+from memory_service.embedded.server import DATABASE, EmbeddedPostgres, Status
 
 __all__ = ["DATABASE", "SUPERUSER", "EmbeddedPostgres", "EmbeddedPostgresError", "Status"]

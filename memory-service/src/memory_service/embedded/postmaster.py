@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from memory_service.embedded.account import TIMEOUT_SECONDS
-from memory_service.embedded.binaries import EmbeddedPostgresError
+from memory_service.embedded.binaries import SUPERUSER, EmbeddedPostgresError
 from memory_service.embedded.placement import Placement
 
 log = logging.getLogger(__name__)
@@ -48,16 +48,18 @@ class Postmaster:
         address = self.address()
         if address is None:
             return False
+        host, port = address
         command: list[str | Path] = [
             self._at.binaries.program("pg_isready"),
             "-q",
             "-t",
             "5",
             "-h",
-            address[0],
+            host,
             "-p",
-            str(address[1]),
+            str(port),
         ]
+        command += ["-U", SUPERUSER, "-d", "postgres"]
         return self._run(command, check=False).returncode == 0
 
     def await_ready(self) -> bool:
@@ -124,6 +126,11 @@ class Postmaster:
         log.warning(
             "PostgreSQL in %s was killed: its stale postmaster.pid is removed, it recovers now", self._at.pgdata
         )
+        address = self.address()
+        if address and sys.platform != "win32":
+            # The folder is private to this server, so the socket's lock names the same dead process.
+            for left_over in Path(address[0]).glob(f".s.PGSQL.{address[1]}*"):
+                left_over.unlink()
         self._pid_file.unlink(missing_ok=True)
 
     def _says_running(self) -> bool:

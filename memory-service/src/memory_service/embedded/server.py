@@ -14,7 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from memory_service.embedded.binaries import MAJOR, Binaries, EmbeddedPostgresError, find_binaries
+from memory_service.embedded.binaries import MAJOR, SUPERUSER, Binaries, EmbeddedPostgresError, find_binaries
 from memory_service.embedded.claim import Claim, exclusive
 from memory_service.embedded.configuration import DEFAULTS, render
 from memory_service.embedded.placement import Placement, place
@@ -24,7 +24,6 @@ from memory_service.embedded.sockets import free_port, socket_folder
 log = logging.getLogger(__name__)
 
 DATABASE = "casiopy"
-SUPERUSER = "postgres"
 # Part of the socket's name, never a port anybody else could hold: nothing listens on TCP outside Windows.
 _SOCKET_PORT = 5432
 

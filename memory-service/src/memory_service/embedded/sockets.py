@@ -30,7 +30,7 @@ def socket_folder(at: Placement, port: int) -> Path:
     found = folder.lstat()
     if found.st_uid != wanted or folder.is_symlink():
         raise EmbeddedPostgresError(
-            f"{folder} should belong to {at.account.name!r} and does not: remove it, or set TMPDIR to a folder of yours."
+            f"{folder} should belong to {at.account.name!r} and does not: remove it, or set TMPDIR to another folder."
         )
     folder.chmod(0o700)
     return folder
