@@ -13,6 +13,7 @@ from memory_service.auth import LoopbackGuard
 from memory_service.db import Database
 from memory_service.errors import install_error_handlers
 from memory_service.health import PartHealth
+from memory_service.limits import BodyLimit
 from memory_service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.state.background_parts = dict[str, Callable[[], PartHealth]]()
     install_error_handlers(app)
     include_routers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 1024**2)
     if settings.api_key is None:
         app.add_middleware(LoopbackGuard, settings=settings)
     if settings.cors_origins:

@@ -33,10 +33,10 @@ def normal_url(url: str) -> URL:
 def asyncpg_arguments(url: str) -> dict[str, Any]:
     """Keyword arguments of `asyncpg.connect` for the same server, in the service's role."""
     parsed = normal_url(url)
-    host = parsed.host or parsed.query.get("host")
+    port = parsed.query.get("port")
     arguments: dict[str, Any] = {
-        "host": host,
-        "port": parsed.port,
+        "host": parsed.host or parsed.query.get("host"),
+        "port": int(port) if isinstance(port, str) else parsed.port,
         "user": parsed.username,
         "password": parsed.password,
         "database": parsed.database,

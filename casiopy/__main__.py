@@ -1,0 +1,5 @@
+"""`python -m casiopy`."""
+
+from casiopy.cli import main
+
+main()

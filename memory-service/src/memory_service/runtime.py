@@ -1,0 +1,99 @@
+"""From settings to a running service: which database, its schema, an empty core memory filled, then the server."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import uvicorn
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from memory_service.db import normal_url
+from memory_service.embedded import EmbeddedPostgres
+from memory_service.migrations.script import statements
+from memory_service.schema import migrate
+from memory_service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POPULATE_SCRIPT = "02_populate_core_memory.sql"
+_CORE_MEMORY_ROWS = text("SELECT count(*) FROM core_memory WHERE owner_id = :owner")
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """URL of the database to use, for as long as the block runs; says which one it is and why."""
+    if settings.database_url is not None:
+        try:
+            url = normal_url(settings.database_url.get_secret_value())
+        except ValueError as error:
+            raise StartError(str(error)) from None
+        log.info("Database: %s (DATABASE_URL is set)", url.render_as_string(hide_password=True))
+        yield url.render_as_string(hide_password=False)
+        return
+    server = EmbeddedPostgres(settings.casiopy_data / "postgres")
+    with server:
+        log.info("Database: embedded PostgreSQL in %s (DATABASE_URL is not set)", server.folder)
+        yield server.url
+
+
+async def prepare(settings: Settings, url: str) -> None:
+    """Migrate the database at `url` and, where the default owner has no core memory yet, load it from the init script.
+
+    Raises:
+        StartError: the database cannot be reached, or refuses to be migrated.
+    """
+    try:
+        await migrate(url)
+        await _populate(settings, url)
+    except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise StartError(
+            f"The database could not be prepared: {str(cause).splitlines()[0]}. Check DATABASE_URL, that the server runs, "
+            "that its role may create tables and roles, and that pgvector is installed there."
+        ) from error
+
+
+async def _populate(settings: Settings, url: str) -> None:
+    script = settings.init_scripts_dir / POPULATE_SCRIPT
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            rows = await connection.scalar(_CORE_MEMORY_ROWS, {"owner": settings.default_owner})
+            if rows:
+                log.info("Core memory: %d entries", rows)
+                return
+            if not script.is_file():
+                log.warning("Core memory is empty, and there is no %s to fill it from", script)
+                return
+            for statement in statements(script.read_text(encoding="utf-8")):
+                await connection.exec_driver_sql(statement)
+            rows = await connection.scalar(_CORE_MEMORY_ROWS, {"owner": settings.default_owner})
+            log.info("Core memory: %s entries loaded from %s (it was empty)", rows, script)
+    finally:
+        await engine.dispose()
+
+
+async def serve(settings: Settings, url: str) -> None:
+    """Run the HTTP service until it is told to stop."""
+    from memory_service.app import create_app
+
+    await prepare(settings, url)
+    app = create_app(settings, url)
+    config = uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
+    log.info("Listening on http://%s:%d (docs at /docs)", settings.api_host, settings.api_port)
+    await uvicorn.Server(config).serve()
