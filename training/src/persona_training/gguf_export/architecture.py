@@ -1,0 +1,144 @@
+"""Which models can be carried, what their tensors are called in GGUF, and the row order GGUF wants for q and k."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from persona_training.errors import PersonaTrainingError
+
+
+class GgufError(PersonaTrainingError):
+    """A model cannot be written as GGUF; the message names the feature in the way and what to do."""
+
+
+@dataclass(frozen=True)
+class LlamaShape:
+    """The figures of a Llama model, under the names the transformers config gives them."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+
+
+def read_shape(model_dir: Path) -> LlamaShape:
+    """The shape of the model in a folder.
+
+    Raises:
+        GgufError: no config.json, another architecture, or a feature this version does not carry.
+    """
+    path = model_dir / "config.json"
+    if not path.is_file():
+        raise GgufError(f"No config.json in {model_dir}: give the folder of a merged model.")
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    _refuse_unsupported(config)
+    heads = int(config["num_attention_heads"])
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    return LlamaShape(
+        vocab_size=int(config["vocab_size"]),
+        hidden_size=int(config["hidden_size"]),
+        intermediate_size=int(config["intermediate_size"]),
+        num_hidden_layers=int(config["num_hidden_layers"]),
+        num_attention_heads=heads,
+        num_key_value_heads=int(config.get("num_key_value_heads") or heads),
+        head_dim=int(config.get("head_dim") or int(config["hidden_size"]) // heads),
+        max_position_embeddings=int(config["max_position_embeddings"]),
+        rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+        rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
+        tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+    )
+
+
+def _refuse_unsupported(config: dict[str, Any]) -> None:
+    kind = config.get("model_type")
+    if kind != "llama":
+        raise GgufError(
+            f"The architecture {kind!r} cannot be written as GGUF yet: only 'llama' can. "
+            "Convert the merged folder with llama.cpp's own script and deploy that file with --gguf."
+        )
+    ropes = [config.get("rope_parameters") or {}, config.get("rope_scaling") or {}]  # newer and older name
+    rope_kinds = {rope.get("rope_type") or rope.get("type") or "default" for rope in ropes} - {"default"}
+    features = {
+        "attention_bias": bool(config.get("attention_bias")),
+        "mlp_bias": bool(config.get("mlp_bias")),
+        f"rope type {', '.join(sorted(rope_kinds))}": bool(rope_kinds),
+        f"hidden_act {config.get('hidden_act')!r}": config.get("hidden_act", "silu") != "silu",
+        "quantization_config": config.get("quantization_config") is not None,
+        "partial_rotary_factor": any(float(rope.get("partial_rotary_factor") or 1.0) != 1.0 for rope in ropes),
+    }
+    for feature, present in features.items():
+        if present:
+            raise GgufError(
+                f"This Llama model uses {feature}, which this version cannot carry into GGUF faithfully. "
+                "Convert it with llama.cpp's own script and deploy that file with --gguf."
+            )
+
+
+_LAYER_TENSORS = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def tensor_names(shape: LlamaShape) -> dict[str, str]:
+    """transformers name to GGUF name, for every tensor the model must have, in the order they are written."""
+    names = {"model.embed_tokens.weight": "token_embd.weight"}
+    for layer in range(shape.num_hidden_layers):
+        for ours, theirs in _LAYER_TENSORS.items():
+            names[f"model.layers.{layer}.{ours}.weight"] = f"blk.{layer}.{theirs}.weight"
+    names["model.norm.weight"] = "output_norm.weight"
+    if not shape.tie_word_embeddings:
+        names["lm_head.weight"] = "output.weight"
+    return names
+
+
+def to_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -> NDArray[np.float32]:
+    """Rows of q and k in the order GGUF rotates them; every other tensor unchanged.
+
+    transformers rotates the two halves of a head against each other, GGUF's Llama rotates neighbouring rows, so within each
+    head row i of the first half and row i of the second half become neighbours.
+    """
+    heads = _rotated_heads(name, shape)
+    if heads is None:
+        return weight
+    rows, columns = weight.shape
+    paired = weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2)
+    return np.ascontiguousarray(paired.reshape(rows, columns))
+
+
+def from_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -> NDArray[np.float32]:
+    """The inverse of `to_gguf_order`, for reading a file back."""
+    heads = _rotated_heads(name, shape)
+    if heads is None:
+        return weight
+    rows, columns = weight.shape
+    halves = weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2)
+    return np.ascontiguousarray(halves.reshape(rows, columns))
+
+
+def _rotated_heads(name: str, shape: LlamaShape) -> int | None:
+    if name.endswith("self_attn.q_proj.weight"):
+        return shape.num_attention_heads
+    if name.endswith("self_attn.k_proj.weight"):
+        return shape.num_key_value_heads
+    return None

@@ -1,0 +1,188 @@
+"""Write the file: metadata first, then one tensor after the other, so that memory holds one tensor at a time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from persona_training.gguf_export.architecture import GgufError, LlamaShape, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.quantisation import FILE_TYPES, Quantisation, encode, stored_type
+from persona_training.gguf_export.template import read_chat_template
+from persona_training.gguf_export.vocabulary import Vocabulary, read_vocabulary
+
+_TIED_HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True)
+class WrittenGguf:
+    """What was written: where, how large, and how many tensors of each type ("Q8_0": 29, "F32": 9)."""
+
+    path: Path
+    size: int
+    tensors: dict[str, int]
+    chat_template: str
+    eos_token: str
+    context_length: int
+
+
+def write_gguf(
+    model_dir: Path, target: Path, *, name: str, quantisation: Quantisation = Quantisation.Q8_0
+) -> WrittenGguf:
+    """Write the merged model in `model_dir` to `target`, which appears only when it is complete.
+
+    Args:
+        model_dir: a saved transformers Llama model with its tokenizer.
+        target: the file to write; replaced if it exists.
+        name: `general.name` in the file.
+        quantisation: of the two-dimensional tensors.
+
+    Raises:
+        GgufError: the model, its tokenizer or its template cannot be carried (see the modules).
+    """
+    shape = read_shape(model_dir)
+    vocabulary = read_vocabulary(model_dir, shape.vocab_size)
+    chat_template = read_chat_template(model_dir)
+    partial = target.with_name(f".{target.name}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(partial, "llama")
+    try:
+        _describe(writer, shape, name, quantisation)
+        _add_vocabulary(writer, vocabulary, chat_template)
+        kinds = _write_tensors(writer, model_dir, shape, quantisation)
+    except OSError as error:
+        raise GgufError(f"Could not write {target}: {error}. Is the disk full?") from error
+    finally:
+        writer.close()
+    partial.replace(target)
+    return WrittenGguf(
+        path=target,
+        size=target.stat().st_size,
+        tensors=dict(kinds),
+        chat_template=chat_template,
+        eos_token=vocabulary.tokens[vocabulary.eos],
+        context_length=shape.max_position_embeddings,
+    )
+
+
+def _describe(writer: gguf.GGUFWriter, shape: LlamaShape, name: str, quantisation: Quantisation) -> None:
+    writer.add_name(name)
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_file_type(FILE_TYPES[quantisation])
+    if quantisation is Quantisation.Q8_0:
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_vocab_size(shape.vocab_size)
+    writer.add_context_length(shape.max_position_embeddings)
+    writer.add_embedding_length(shape.hidden_size)
+    writer.add_feed_forward_length(shape.intermediate_size)
+    writer.add_block_count(shape.num_hidden_layers)
+    writer.add_head_count(shape.num_attention_heads)
+    writer.add_head_count_kv(shape.num_key_value_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(shape.rope_theta)
+    writer.add_layer_norm_rms_eps(shape.rms_norm_eps)
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, chat_template: str) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    writer.add_token_merges(vocabulary.merges)
+    # A reader that finds no first token assumes token 11 of GPT-2; naming the end token (as Qwen's own files do) and
+    # saying that it is never added is harmless.
+    writer.add_bos_token_id(vocabulary.eos if vocabulary.bos is None else vocabulary.bos)
+    writer.add_eos_token_id(vocabulary.eos)
+    if vocabulary.pad is not None:
+        writer.add_pad_token_id(vocabulary.pad)
+    writer.add_add_bos_token(vocabulary.adds_bos)
+    writer.add_chat_template(chat_template)
+
+
+def _write_tensors(
+    writer: gguf.GGUFWriter, model_dir: Path, shape: LlamaShape, quantisation: Quantisation
+) -> Counter[str]:
+    names = tensor_names(shape)
+    kinds: Counter[str] = Counter()
+    with Weights(model_dir) as weights:
+        weights.check(names, shape)
+        for ours, theirs in names.items():
+            dimensions = weights.shape(ours)
+            stored = stored_type(dimensions[-1], len(dimensions), quantisation)
+            kinds[stored.value] += 1
+            _announce(writer, theirs, dimensions, stored)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for ours, weight in weights.read(names):
+            stored = stored_type(weight.shape[-1], weight.ndim, quantisation)
+            writer.write_tensor_data(encode(ours, to_gguf_order(ours, weight, shape), stored))
+    return kinds
+
+
+def _announce(writer: gguf.GGUFWriter, name: str, dimensions: tuple[int, ...], stored: Quantisation) -> None:
+    kind = gguf.GGMLQuantizationType[stored.value]
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    size = int(np.prod(dimensions)) // block * block_bytes
+    byte_shape = gguf.quant_shape_to_byte_shape(dimensions, kind) if stored is Quantisation.Q8_0 else dimensions
+    dtype = {Quantisation.F32: np.float32, Quantisation.F16: np.float16, Quantisation.Q8_0: np.uint8}[stored]
+    writer.add_tensor_info(name, byte_shape, np.dtype(dtype), size, raw_dtype=kind)
+
+
+class Weights:
+    """The safetensors of a model folder, one file or several, read one tensor at a time as float32."""
+
+    def __init__(self, model_dir: Path) -> None:
+        self._dir = model_dir
+        self._stack = ExitStack()
+        self._files: dict[str, Any] = {}
+
+    def __enter__(self) -> Weights:
+        from safetensors import safe_open
+
+        for path in self._paths():
+            opened = self._stack.enter_context(safe_open(path, framework="pt"))
+            self._files.update(dict.fromkeys(opened.keys(), opened))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _paths(self) -> list[Path]:
+        index = self._dir / "model.safetensors.index.json"
+        if index.is_file():
+            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            return [self._dir / name for name in sorted(set(listed))]
+        single = self._dir / "model.safetensors"
+        if not single.is_file():
+            raise GgufError(f"No model.safetensors in {self._dir}: save the merged model with safe serialisation.")
+        return [single]
+
+    def check(self, names: dict[str, str], shape: LlamaShape) -> None:
+        """Refuse a folder whose tensors are not exactly those of its config."""
+        missing = sorted(set(names) - set(self._files))
+        unknown = sorted(set(self._files) - set(names) - ({_TIED_HEAD} if shape.tie_word_embeddings else set()))
+        if missing or unknown:
+            listed = ", ".join(
+                [f"missing {name}" for name in missing[:3]] + [f"unknown {name}" for name in unknown[:3]]
+            )
+            raise GgufError(f"The weights in {self._dir} do not match its config ({listed}); merge the adapters first.")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Dimensions of a tensor, without reading it."""
+        return tuple(int(size) for size in self._files[name].get_slice(name).get_shape())
+
+    def read(self, names: dict[str, str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Every tensor in the given order, as float32."""
+        for name in names:
+            yield name, self._files[name].get_tensor(name).float().numpy()

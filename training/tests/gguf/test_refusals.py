@@ -1,0 +1,83 @@
+"""What cannot be carried is refused by name, and nothing half-written stays behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.quantisation import Quantisation
+from persona_training.gguf_export.writing import write_gguf
+from safetensors.torch import load_file, save_file
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def _edit(path: Path, change: Change) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(merged_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(merged_model, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("config.json", lambda c: c.update(model_type="qwen3"), "'qwen3'"),
+        ("config.json", lambda c: c.update(model_type="mistral"), "'mistral'"),
+        ("config.json", lambda c: c.update(attention_bias=True), "attention_bias"),
+        ("config.json", lambda c: c.update(mlp_bias=True), "mlp_bias"),
+        ("config.json", lambda c: c.update(hidden_act="gelu"), "gelu"),
+        ("config.json", lambda c: c.update(quantization_config={"bits": 4}), "quantization_config"),
+        ("config.json", lambda c: c.update(rope_parameters={"rope_type": "llama3"}), "llama3"),
+        ("config.json", lambda c: c.update(rope_scaling={"type": "linear", "factor": 2.0}), "linear"),
+        ("config.json", lambda c: c.update(vocab_size=100), "only 100 rows"),
+        ("config.json", lambda c: c.update(num_hidden_layers=3), "missing model.layers.2"),
+        ("tokenizer.json", lambda c: c["model"].update(type="Unigram"), "Unigram"),
+        ("tokenizer.json", lambda c: c["model"].update(byte_fallback=True), "byte fallback"),
+        ("tokenizer.json", lambda c: c.update(pre_tokenizer={"type": "Metaspace"}), "byte-level"),
+        ("tokenizer.json", lambda c: c.update(normalizer={"type": "NFKC"}), "NFKC"),
+        ("tokenizer_config.json", lambda c: c.pop("eos_token"), "no end token"),
+    ],
+)
+def test_refused_by_name(folder: Path, file: str, change: Change, message: str) -> None:
+    _edit(folder / file, change)
+    with pytest.raises(GgufError, match=message):
+        write_gguf(folder, folder / "m.gguf", name="refused")
+    assert not (folder / "m.gguf").exists()
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"])
+def test_an_incomplete_folder_says_what_is_missing(folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(GgufError, match=missing.partition(".")[0].replace("chat_template", "chat template")):
+        write_gguf(folder, folder / "m.gguf", name="incomplete")
+
+
+@pytest.mark.parametrize(
+    ("value", "quantisation", "message"),
+    [(float("nan"), Quantisation.Q8_0, "NaN or infinity"), (1e6, Quantisation.F16, "does not fit F16")],
+)
+def test_broken_weights_are_refused(folder: Path, value: float, quantisation: Quantisation, message: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"][0, 0] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(GgufError, match=message):
+        write_gguf(folder, folder / "m.gguf", name="broken", quantisation=quantisation)
+    assert not (folder / "m.gguf").exists()
+
+
+def test_an_unmerged_adapter_beside_the_weights_is_noticed(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.self_attn.q_proj.lora_A.weight"] = weights["model.norm.weight"].clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(GgufError, match="merge the adapters first"):
+        write_gguf(folder, folder / "m.gguf", name="unmerged")

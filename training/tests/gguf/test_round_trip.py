@@ -1,0 +1,130 @@
+"""What is written is what was trained: every tensor, every token, every logit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from persona_training.gguf_export.architecture import from_gguf_order, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.quantisation import Quantisation
+from persona_training.gguf_export.writing import write_gguf
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+SaveLlama = Callable[..., Path]
+
+# Largest weight error by storage: F16 keeps 11 bits, Q8_0 rounds to 1/127 of the largest of 32 neighbours (weights here
+# stay below 0.12, norms are F32).
+WEIGHT_ERROR = {Quantisation.F32: 0.0, Quantisation.F16: 6e-5, Quantisation.Q8_0: 6e-4}
+LOGIT_ERROR = {Quantisation.F32: 1e-6, Quantisation.F16: 2e-3, Quantisation.Q8_0: 3e-2}
+
+
+@pytest.fixture(scope="module", params=list(Quantisation), ids=str)
+def written(request: pytest.FixtureRequest, merged_model: Path) -> tuple[Quantisation, Path]:
+    path = merged_model / f"{request.param}.gguf"
+    write_gguf(merged_model, path, name="round trip", quantisation=request.param)
+    return request.param, path
+
+
+def test_every_tensor_reads_back_as_the_weight_it_came_from(
+    written: tuple[Quantisation, Path], merged_model: Path
+) -> None:
+    quantisation, path = written
+    shape = read_shape(merged_model)
+    weights = AutoModelForCausalLM.from_pretrained(merged_model).state_dict()
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+    names = tensor_names(shape)
+    assert set(stored) == set(names.values())
+    for ours, theirs in names.items():
+        tensor = stored[theirs]
+        read = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        original = weights[ours].float().numpy()
+        error = np.abs(from_gguf_order(ours, read.reshape(original.shape), shape) - original).max()
+        assert error <= WEIGHT_ERROR[quantisation], f"{ours}: {error}"
+
+
+def test_the_file_answers_like_the_model(written: tuple[Quantisation, Path], merged_model: Path) -> None:
+    quantisation, path = written
+    tokens = torch.arange(3, 100)[None]
+    with torch.no_grad():
+        expected = AutoModelForCausalLM.from_pretrained(merged_model)(tokens).logits
+        reread = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+        actual = reread(tokens).logits
+    assert (expected - actual).abs().max() <= LOGIT_ERROR[quantisation]
+
+
+def test_the_row_order_of_q_matters(merged_model: Path) -> None:
+    """Guards the two tests above: an unpermuted file would not pass them by luck."""
+    shape = read_shape(merged_model)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    weight = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
+    moved = to_gguf_order(name, weight, shape)
+    assert not np.array_equal(moved, weight)
+    assert np.array_equal(from_gguf_order(name, moved, shape), weight)
+    assert np.array_equal(moved[1], weight[8])  # head_dim 16: row 0 of the second half becomes row 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*suspiro* ¿Qué quieres ahora, mortal? ¡No me mires así!",
+        "números 1234567890, símbolos €→✓ y ñandúes",
+        "emoji 🎮🐈‍⬛ y  dobles   espacios\n\ty saltos\n",
+        "<|im_start|>user\nhola<|im_end|>\n",
+        "",
+    ],
+)
+def test_the_tokens_are_the_same(merged_model: Path, text: str) -> None:
+    path = merged_model / "tokens.gguf"
+    write_gguf(merged_model, path, name="tokens", quantisation=Quantisation.F16)
+    ours = AutoTokenizer.from_pretrained(merged_model)
+    theirs = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    assert theirs(text, add_special_tokens=False)["input_ids"] == ours(text, add_special_tokens=False)["input_ids"]
+
+
+def test_tokens_merges_and_stops_are_in_the_file(merged_model: Path) -> None:
+    path = merged_model / "fields.gguf"
+    write_gguf(merged_model, path, name="fields", quantisation=Quantisation.F16)
+    reader = gguf.GGUFReader(path)
+    tokenizer = AutoTokenizer.from_pretrained(merged_model)
+
+    def field(name: str) -> object:
+        found = reader.get_field(name)
+        assert found is not None, name
+        return found.contents()
+
+    vocabulary = tokenizer.get_vocab()
+    assert field("tokenizer.ggml.tokens") == sorted(vocabulary, key=vocabulary.__getitem__)
+    assert field("tokenizer.ggml.pre") == "gpt-2"
+    assert field("tokenizer.ggml.eos_token_id") == tokenizer.eos_token_id
+    assert field("tokenizer.ggml.add_bos_token") is False
+    types = field("tokenizer.ggml.token_type")
+    assert isinstance(types, list)
+    controls = [index for index, kind in enumerate(types) if kind == gguf.TokenType.CONTROL]
+    assert controls == sorted(vocabulary[token] for token in ("<|pad|>", "<|im_start|>", "<|im_end|>"))
+    assert field("llama.rope.dimension_count") == 16
+    assert field("llama.attention.head_count_kv") == 2
+
+
+def test_an_untied_head_and_a_padded_vocabulary_travel_too(tmp_path: Path, save_random_llama: SaveLlama) -> None:
+    folder = save_random_llama(tmp_path / "untied", tied=False, vocabulary_padding=5, rope_theta=500_000.0)
+    written = write_gguf(folder, tmp_path / "untied" / "m.gguf", name="untied", quantisation=Quantisation.F32)
+    tokens = torch.arange(3, 60)[None]
+    with torch.no_grad():
+        expected = AutoModelForCausalLM.from_pretrained(folder)(tokens).logits
+        actual = AutoModelForCausalLM.from_pretrained(folder, gguf_file="m.gguf", dtype=torch.float32)(tokens).logits
+    assert torch.allclose(expected, actual, atol=1e-6)
+    assert written.tensors == {"F32": 21}
+    last = gguf.GGUFReader(written.path).get_field("tokenizer.ggml.token_type")
+    assert last is not None
+    assert last.contents()[-1] == gguf.TokenType.UNUSED
+
+
+def test_a_tensor_whose_rows_do_not_fit_the_block_is_kept_in_f16(tmp_path: Path, save_random_llama: SaveLlama) -> None:
+    folder = save_random_llama(tmp_path / "odd", head_dim=12)  # o_proj has rows of 48
+    written = write_gguf(folder, tmp_path / "odd" / "m.gguf", name="odd", quantisation=Quantisation.Q8_0)
+    assert written.tensors == {"Q8_0": 13, "F16": 2, "F32": 5}
