@@ -17,7 +17,6 @@ from rich.console import Console
 # The first start makes the database (2-3 s measured on 2 cores); slow disks get twenty times that.
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-_ON_WINDOWS = sys.platform == "win32"
 
 
 class StackError(Exception):
@@ -40,7 +39,6 @@ class Part:
         """Start it in a session of its own: Ctrl-C reaches us alone, and we stop the parts in order."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.sink = self.log.open("ab")
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP if _ON_WINDOWS else 0
         self.process = subprocess.Popen(
             self.command,
             cwd=root,
@@ -48,8 +46,8 @@ class Part:
             stdin=subprocess.DEVNULL,
             stdout=self.sink,
             stderr=subprocess.STDOUT,
-            start_new_session=not _ON_WINDOWS,
-            creationflags=flags,
+            start_new_session=sys.platform != "win32",
+            creationflags=_creation_flags(),
         )
 
     def await_answer(self) -> float:
@@ -168,6 +166,12 @@ def wait_for_interrupt(stack: Stack) -> None:
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _creation_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP
+    return 0
 
 
 def _folder(root: Path, variable: str, default: str) -> Path:
