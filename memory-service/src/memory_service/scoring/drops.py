@@ -33,8 +33,8 @@ _INTERRUPTED = re.compile(
 )
 # Words a sentence does not end on. Left out: those that lost their accent and can end one (tu, mi, si, el, se, te, que).
 _DANGLING = re.compile(
-    r"\b(?:un|una|unos|unas|los|las|del|al|en|con|por|para|sin|y|o|ni|pero|porque|de|mis|tus|sus|su|cuyo|entre|desde|segun"
-    r"|the|an?|and|or|but|because|of|my|your|their|our|with|into|than|if)[,;:]?\s*$"
+    r"\b(?:un|unos|unas|los|las|del|al|en|con|por|para|sin|y|o|ni|pero|porque|de|mis|tus|sus|su|cuyo|entre|desde|segun"
+    r"|the|an?|and|or|but|because|of|my|your|their|our|than|if)[,;:]?\s*$"
 )
 _LAUGH = re.compile(r"^[jahekxdsiuo]+$|^[.!?¡¿*~\-_=]+$")
 _EMOJI = re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\u2B50\u2B55\u2764]")
@@ -187,7 +187,7 @@ def _flood(text: str) -> str | None:
     ]
     if len(mashed) >= 3 and len(mashed) * 2 >= len(tokens):
         return "is keyboard mashing"
-    stretched = re.search(r"([^\W\d_jaehx])\1{14,}", fold(text))
+    stretched = re.search(r"([^\W\d_])\1{39,}", fold(text))
     if stretched:
         return "is a flood of one letter"
     emoji = len(_EMOJI.findall(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _STAGE = re.compile(r"\*[^*\n]{1,80}\*")
 _QUOTED = re.compile(r"«[^»]*»|“[^”]*”|\"[^\"]*\"|(?<!\w)'[^'\n]{4,}'(?!\w)")
@@ -43,15 +44,16 @@ def without_quotes(text: str) -> str:
     return outside if len(words(outside)) >= 3 else text
 
 
-def grams(text: str, size: int) -> set[str]:
+@lru_cache(maxsize=8192)
+def grams(text: str, size: int) -> frozenset[str]:
     """The character n-grams of the folded words, for measuring how alike two texts are."""
     flat = " ".join(words(text))
     if not flat:
-        return set()
-    return {flat[i : i + size] for i in range(max(1, len(flat) - size + 1))}
+        return frozenset()
+    return frozenset(flat[i : i + size] for i in range(max(1, len(flat) - size + 1)))
 
 
-def jaccard(left: set[str], right: set[str]) -> float:
+def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
     """Shared part of two sets, 0 (nothing) to 1 (equal); 0 when either is empty."""
     if not left or not right:
         return 0.0
