@@ -4,17 +4,20 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+import httpx
 import pytest
+from memory_service.app import create_app
 from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.schema import migrate
+from memory_service.settings import Settings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -73,6 +76,30 @@ def copied_database(database_url: str) -> Iterator[Callable[[str], str]]:
     """Copies the database at a URL (nobody may be connected to it); returns the URL of the copy, gone after the test."""
     with ExitStack() as copies:
         yield lambda url: copies.enter_context(_database(database_url, str(normal_url(url).database)))
+
+
+@pytest.fixture
+def owner() -> str:
+    """A tenant of this test's own: nothing another test stored is in its way."""
+    return f"owner-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def settings(owner: str, tmp_path: Path) -> Settings:
+    """Default settings, whatever `.env` says, for `owner`."""
+    return Settings(_env_file=None, default_owner=owner, casiopy_data=tmp_path, worker_in_process=False)
+
+
+@pytest.fixture
+async def client(settings: Settings, migrated_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The service over HTTP, keyless on loopback, without the worker."""
+    app = create_app(settings, migrated_url)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8820") as http,
+    ):
+        yield http
 
 
 def run_apart(coroutine: Coroutine[None, None, T]) -> T:

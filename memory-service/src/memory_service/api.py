@@ -5,11 +5,17 @@ from fastapi import APIRouter, FastAPI
 from memory_service import health
 from memory_service.core_memory.router import router as core_memory
 from memory_service.errors import ErrorBody
+from memory_service.interactions.router import router as interactions
 from memory_service.personas.router import router as personas
+from memory_service.sessions.router import router as sessions
+from memory_service.users.router import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
     core_memory,
     personas,
+    sessions,
+    interactions,
+    users,
 )
 
 _REFUSALS: dict[int | str, dict[str, object]] = {

@@ -1,0 +1,66 @@
+"""Field types that several slices' schemas share: texts PostgreSQL can store, moments in UTC, free metadata."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from memory_service.models import MAX_TEXT
+
+# Metadata rides along with a row and is never searched: room for a client's own ids, not for documents.
+MAX_METADATA_BYTES = 16_384
+# Clocks of machines differ, a day covers every time zone mistake; anything later is a wrong unit or a wrong year.
+_AHEAD = timedelta(days=1)
+
+
+def storable(value: str) -> str:
+    """`value`, when PostgreSQL can store it: every character but NUL and halves of surrogate pairs.
+
+    Raises:
+        ValueError: it cannot; the message says which character is in the way.
+    """
+    if "\x00" in value:
+        raise ValueError("texts cannot contain the NUL character")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("texts cannot contain half of a surrogate pair") from None
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """A moment without an offset is UTC."""
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment lies outside the years 1 to 9999") from None
+
+
+def _not_ahead(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC) + _AHEAD:
+        raise ValueError(
+            "the moment lies more than a day in the future; use ISO 8601 in UTC, e.g. 2026-01-05T20:00:00Z"
+        )
+    return moment
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise ValueError("metadata cannot contain NaN or infinite numbers") from None
+    if "\\u0000" in written:
+        raise ValueError("texts cannot contain the NUL character")
+    if len(storable(written).encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"metadata takes more than {MAX_METADATA_BYTES} bytes as JSON")
+    return value
+
+
+Storable = AfterValidator(storable)
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+PastMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_not_ahead)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+UserId = Annotated[str, Field(min_length=1, max_length=255, examples=["viewer_17"]), Storable]
+Label = Annotated[str, Field(max_length=255), Storable]
+Utterance = Annotated[str, Field(max_length=MAX_TEXT), Storable]

@@ -1,0 +1,145 @@
+"""Reads and writes `interactions`: plain inserts, no object tracking, for the write path is the hot one."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from operator import eq, ge, le
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, case, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from memory_service.interactions.schemas import InteractionFilter, TrainingFilter, Window
+from memory_service.models import Interaction, Persona, Session, User
+
+_OPTED_OUT = or_(Session.opt_out_training, User.opt_out_training)
+# A human who thinks well of an exchange overrules the hard rules; one who does not leaves it dropped.
+_GOOD = 0.5
+
+# Everything of an interaction that the API shows: all but its text index and its hash.
+_SHOWN: tuple[Any, ...] = (
+    Interaction.id,
+    Interaction.session_id,
+    Interaction.user_id,
+    Persona.slug.label("persona"),
+    Interaction.input_text,
+    Interaction.output_text,
+    Interaction.input_emotion,
+    Interaction.output_emotion,
+    Interaction.model_version,
+    Interaction.occurred_at,
+    Interaction.created_at,
+    Interaction.quality_score,
+    Interaction.quality_source,
+    Interaction.quality,
+    _OPTED_OUT.label("opt_out_training"),
+    Interaction.embedding_status,
+    Interaction.metadata_.label("metadata"),
+)
+
+
+def interactions() -> Select[Any]:
+    """Statement for interactions as the API shows them."""
+    return (
+        select(*_SHOWN)
+        .join(Session, Session.id == Interaction.session_id)
+        .join(User, (User.owner_id == Interaction.owner_id) & (User.id == Interaction.user_id))
+        .join(Persona, Persona.id == Interaction.persona_id)
+    )
+
+
+def _within(statement: Select[Any], window: Window) -> Select[Any]:
+    if window.since is not None:
+        statement = statement.where(Interaction.occurred_at >= window.since)
+    if window.until is not None:
+        statement = statement.where(Interaction.occurred_at < window.until)
+    return statement
+
+
+def matching(wanted: InteractionFilter) -> Select[Any]:
+    """Statement for the interactions that fit every filter given."""
+    filters = (
+        (eq, Interaction.session_id, wanted.session_id),
+        (eq, Interaction.user_id, wanted.user_id),
+        (eq, Persona.slug, wanted.persona),
+        (ge, Interaction.quality_score, wanted.min_quality),
+        (le, Interaction.quality_score, wanted.max_quality),
+        (eq, Interaction.dropped, wanted.dropped),
+    )
+    given = (compare(column, value) for compare, column, value in filters if value is not None)
+    return _within(interactions(), wanted).where(*given)
+
+
+def training_ready(persona_id: UUID, wanted: TrainingFilter) -> Select[Any]:
+    """Statement for what the persona may learn from: good, not dropped, answered, and with consent."""
+    statement = interactions().where(
+        Interaction.persona_id == persona_id,
+        ~Interaction.dropped,
+        Interaction.quality_score >= wanted.min_quality,
+        func.btrim(Interaction.output_text) != "",
+        ~_OPTED_OUT,
+    )
+    return _within(statement, wanted)
+
+
+async def session_contexts(connection: AsyncConnection, session_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """What recording needs to know of the sessions: viewer, consent, whether it ended, and the persona. By session id."""
+    statement = (
+        select(
+            Session.id,
+            Session.user_id,
+            Session.ended_at,
+            _OPTED_OUT.label("opt_out_training"),
+            Session.persona_id,
+            Persona.slug,
+            Persona.name,
+            Persona.language,
+            Persona.settings,
+        )
+        .join(Persona, Persona.id == Session.persona_id)
+        .join(User, (User.owner_id == Session.owner_id) & (User.id == Session.user_id))
+        .where(Session.id.in_(session_ids))
+    )
+    return {row.id: row for row in await connection.execute(statement)}
+
+
+async def recent_replies(connection: AsyncConnection, persona_id: UUID, before: datetime, limit: int) -> list[str]:
+    """The persona's last replies up to `before`, oldest first."""
+    statement = (
+        select(Interaction.output_text)
+        .where(Interaction.persona_id == persona_id, Interaction.occurred_at <= before)
+        .order_by(Interaction.occurred_at.desc(), Interaction.id.desc())
+        .limit(limit)
+    )
+    return [reply for reply in reversed((await connection.scalars(statement)).all()) if reply]
+
+
+async def create(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Store interactions."""
+    await connection.execute(insert(Interaction), rows)
+
+
+async def find(connection: AsyncConnection, interaction_id: UUID) -> Row[Any] | None:
+    """The interaction as `interactions()` shows it."""
+    statement = interactions().where(Interaction.id == interaction_id)
+    row: Row[Any] | None = (await connection.execute(statement)).one_or_none()
+    return row
+
+
+async def override_quality(connection: AsyncConnection, interaction_id: UUID, score: float) -> bool:
+    """Put a human's score over the scorer's, whose breakdown stays; False when there is no such interaction."""
+    broken_rules = func.jsonb_array_length(Interaction.quality["drops"])
+    values = {
+        "quality_score": score,
+        "quality_source": "human",
+        "dropped": case((broken_rules > 0, literal_column(str(score < _GOOD))), else_=False),
+    }
+    result = await connection.execute(update(Interaction).where(Interaction.id == interaction_id).values(values))
+    return result.rowcount == 1
+
+
+async def remove(connection: AsyncConnection, interaction_id: UUID) -> bool:
+    """Delete an interaction with its vectors, feedback and topics; False when there is none."""
+    result = await connection.execute(delete(Interaction).where(Interaction.id == interaction_id))
+    return result.rowcount == 1

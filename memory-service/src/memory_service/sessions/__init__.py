@@ -1,0 +1,1 @@
+"""Conversations of one viewer with one persona, and the viewer's consent for each."""

@@ -1,0 +1,56 @@
+"""Reads and writes `sessions`."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from memory_service.ids import make_id
+from memory_service.models import Interaction, Persona, Session
+
+
+def sessions(user_id: str | None = None, persona: str | None = None) -> Select[Any]:
+    """Statement for the sessions of a viewer and a persona, each or both optional, with their number of exchanges."""
+    count = select(func.count()).where(Interaction.session_id == Session.id).correlate(Session).scalar_subquery()
+    statement = select(
+        Session.id,
+        Session.user_id,
+        Persona.slug.label("persona"),
+        Session.opt_out_training,
+        Session.started_at,
+        Session.ended_at,
+        Session.metadata_.label("metadata"),
+        count.label("interactions"),
+    ).join(Persona, Persona.id == Session.persona_id)
+    if user_id is not None:
+        statement = statement.where(Session.user_id == user_id)
+    return statement if persona is None else statement.where(Persona.slug == persona)
+
+
+async def find(connection: AsyncConnection, session_id: UUID) -> Row[Any] | None:
+    """The session as `sessions()` shows it."""
+    row: Row[Any] | None = (await connection.execute(sessions().where(Session.id == session_id))).one_or_none()
+    return row
+
+
+async def create(connection: AsyncConnection, owner: str, persona_id: UUID, values: dict[str, Any]) -> UUID:
+    """Store a session; returns its id. The viewer must exist."""
+    session_id = make_id()
+    row = {"id": session_id, "owner_id": owner, "persona_id": persona_id, **values}
+    await connection.execute(insert(Session).values(row))
+    return session_id
+
+
+async def end(connection: AsyncConnection, session_id: UUID, ended_at: datetime | None) -> None:
+    """End the session unless it has ended already: the first end stays. Never before it started."""
+    moment = func.greatest(Session.started_at, ended_at or func.now())
+    statement = update(Session).where(Session.id == session_id, Session.ended_at.is_(None))
+    await connection.execute(statement.values(ended_at=moment))
+
+
+async def set_opt_out(connection: AsyncConnection, session_id: UUID, opt_out: bool) -> None:
+    """Record the consent for this session."""
+    await connection.execute(update(Session).where(Session.id == session_id).values(opt_out_training=opt_out))

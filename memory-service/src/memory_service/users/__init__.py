@@ -1,0 +1,1 @@
+"""Viewers, under the ids the client gives them, and their standing consent."""
