@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 DATABASE = "casiopy"
 # Part of the socket's name, never a port anybody else could hold: nothing listens on TCP outside Windows.
 _SOCKET_PORT = 5432
+# Where the data folder goes while another takes its place; start() puts it back if that was cut short.
+_REPLACED = "pgdata.replaced"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class EmbeddedPostgres:
         with self._exclusively(at):
             postmaster = self._postmaster(at)
             if not postmaster.await_ready():
+                if not at.pgdata.exists() and (at.folder / _REPLACED).exists():
+                    log.warning("A replacement of the database was interrupted: the old one is back")
+                    (at.folder / _REPLACED).rename(at.pgdata)
                 self._refuse_other_versions(at)
                 if not (at.pgdata / "PG_VERSION").exists():
                     self._initialise(at)
@@ -163,6 +168,28 @@ class EmbeddedPostgres:
             sql,
         ]
         return at.account.run(command, cwd=at.folder, env=self.psql_env(database)).stdout.strip()
+
+    def replace_data(self, pgdata: Path) -> Path:
+        """Put the data folder `pgdata` in place of this stopped server's; returns where the old one went, if any.
+
+        Raises:
+            EmbeddedPostgresError: the server runs.
+        """
+        at = self._place()
+        with self._exclusively(at):
+            if self._postmaster(at).pid() is not None:
+                raise EmbeddedPostgresError(
+                    f"The database in {at.folder} is in use by another process: stop the service, then try again."
+                )
+            incoming, replaced = at.folder / "pgdata.incoming", at.folder / _REPLACED
+            shutil.rmtree(incoming, ignore_errors=True)
+            shutil.move(pgdata, incoming)  # may come from another disk
+            at.account.take(incoming)
+            if at.pgdata.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+                at.pgdata.rename(replaced)
+            incoming.rename(at.pgdata)
+            return replaced
 
     def _place(self) -> Placement:
         if self._placement is None:
