@@ -12,6 +12,7 @@ from types import FrameType
 import click
 from pydantic import ValidationError
 
+from memory_service.backup import backup_commands
 from memory_service.env_example import render_env_example
 from memory_service.settings import Settings
 
@@ -113,7 +114,7 @@ def env_example(output: Path | None) -> None:
         click.echo(f"Wrote {output}")
 
 
-commands: list[click.Command] = [serve, worker, migrate, schema_sql, env_example]
+commands: list[click.Command] = [serve, worker, migrate, schema_sql, env_example, *backup_commands]
 
 
 def main() -> None:
