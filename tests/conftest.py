@@ -1,0 +1,21 @@
+"""The service every whole-system test talks to."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from running import Service, running_service
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """`casiopy serve` over an embedded database of its own."""
+    with tempfile.TemporaryDirectory(prefix="casiopy-whole-") as folder:
+        Path(folder).chmod(0o755)
+        with running_service(Path(folder)) as running:
+            yield running

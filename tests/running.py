@@ -1,0 +1,76 @@
+"""A Casiopy of the tests' own: the real service as a process, on free ports, with folders of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    """A port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running memory service."""
+
+    url: str
+    environment: dict[str, str]
+
+
+def environment_in(folder: Path) -> dict[str, str]:
+    """Settings that keep everything inside `folder` and away from the default ports."""
+    port = free_port()
+    return {
+        **os.environ,
+        "API_PORT": str(port),
+        "DASHBOARD_PORT": str(free_port()),
+        "MEMORY_SERVICE_URL": f"http://127.0.0.1:{port}",
+        "CASIOPY_DATA": str(folder / "data"),
+        "EXPORTS_DIR": str(folder / "exports"),
+        "LORA_ADAPTERS_DIR": str(folder / "lora_adapters"),
+        "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@contextmanager
+def running_service(folder: Path) -> Iterator[Service]:
+    """`casiopy serve`, started and stopped as an operator does."""
+    environment = environment_in(folder)
+    url = environment["MEMORY_SERVICE_URL"]
+    log = folder / "service.out"
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "casiopy", "serve"]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sink, stderr=subprocess.STDOUT)
+        try:
+            _await(process, url, log)
+            yield Service(url, environment)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/health", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"no answer within a minute:\n{log.read_text()}")
