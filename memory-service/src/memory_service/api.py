@@ -5,9 +5,11 @@ from fastapi import APIRouter, FastAPI
 from memory_service import health
 from memory_service.core_memory.router import router as core_memory
 from memory_service.errors import ErrorBody
+from memory_service.feedback.router import router as feedback
 from memory_service.interactions.router import router as interactions
 from memory_service.personas.router import router as personas
 from memory_service.sessions.router import router as sessions
+from memory_service.stats.router import router as stats
 from memory_service.users.router import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -15,7 +17,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     personas,
     sessions,
     interactions,
+    feedback,
     users,
+    stats,
 )
 
 _REFUSALS: dict[int | str, dict[str, object]] = {
