@@ -4,24 +4,25 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
 import pytest
 from memory_service.app import create_app
-from memory_service.db import normal_url
+from memory_service.db import Database, normal_url
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.schema import migrate
 from memory_service.settings import Settings
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 T = TypeVar("T")
+Post = Callable[..., Awaitable[dict[str, Any]]]
 
 # Tests make and drop whole databases; nothing in them must survive a crash of the machine.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -100,6 +101,53 @@ async def client(settings: Settings, migrated_url: str) -> AsyncIterator[httpx.A
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8820") as http,
     ):
         yield http
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    """The migrated database in the service's role, as the service itself opens it."""
+    opened = Database(migrated_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def superuser(migrated_url: str) -> AsyncIterator[AsyncEngine]:
+    """The migrated database in the role that made it, for whom row-level security does not count."""
+    engine = create_async_engine(migrated_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def open_session(client: httpx.AsyncClient) -> Post:
+    """Opens a session over HTTP; returns it."""
+
+    async def post(user_id: str = "viewer_1", **fields: Any) -> dict[str, Any]:
+        return _stored(await client.post("/sessions", json={"user_id": user_id, **fields}))
+
+    return post
+
+
+@pytest.fixture
+def tell(client: httpx.AsyncClient) -> Post:
+    """Records an exchange (a good one, unless told otherwise) over HTTP; returns it."""
+
+    async def post(session: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        exchange = {
+            "session_id": session["id"],
+            "input_text": "¿Qué haces esta noche?",
+            "output_text": "*suspiro* Debugueo el universo, mortal. Alguien tiene que hacerlo.",
+        }
+        return _stored(await client.post("/interactions", json={**exchange, **fields}))
+
+    return post
+
+
+def _stored(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 201, response.text
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def run_apart(coroutine: Coroutine[None, None, T]) -> T:

@@ -150,6 +150,12 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _database(_: Request, error: DBAPIError) -> JSONResponse:
         return error_response(from_database(error))
 
+    # Starlette hands a defect on to the server's log, traceback and all, after this answer has left.
+    @app.exception_handler(Exception)
+    async def _defect(_: Request, error: Exception) -> JSONResponse:
+        detail = f"The service has a defect ({type(error).__name__}). Its log has the details: please report them."
+        return error_response(ServiceError(detail))
+
     async def _away(_: Request, _error: Exception) -> JSONResponse:
         return error_response(from_database(OperationalError("", {}, ConnectionError())))
 

@@ -60,7 +60,9 @@ def decode_cursor(cursor: str, columns: Sequence[ColumnElement[Any]]) -> list[An
         raise BadRequest("cursor is not one this list gave out. Start again without it.") from None
 
 
-def _convert(value: str, column: ColumnElement[Any]) -> Any:
+def _convert(value: object, column: ColumnElement[Any]) -> Any:
+    if not isinstance(value, str):
+        raise TypeError("a cursor holds texts")
     kind = column.type.python_type
     if hasattr(kind, "fromisoformat"):
         return kind.fromisoformat(value)

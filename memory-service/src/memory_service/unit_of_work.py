@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.auth import owner_of
 from memory_service.errors import BadRequest, Conflict
-from memory_service.models import IdempotentRequest
+from memory_service.models import IdempotentRequest, Owner
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A client that repeats a write does so within minutes; a day is generous and keeps the table small.
@@ -51,6 +51,7 @@ async def _once(
     fingerprint = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     request_hash = hashlib.sha256(fingerprint).digest()
     table = IdempotentRequest
+    await connection.execute(insert(Owner).values(id=owner).on_conflict_do_nothing())
     await connection.execute(delete(table).where(table.created_at < _REMEMBERED))
     # The insert waits for a concurrent request with the same key to commit or roll back.
     claim = insert(table).values(owner_id=owner, key=key, request_hash=request_hash, status=0, body=b"")

@@ -1,0 +1,616 @@
+BEGIN;
+
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> 0001
+
+-- Vectors. PostgreSQL needs pgvector installed; the embedded server carries it.
+CREATE EXTENSION IF NOT EXISTS vector;
+
+-- Lower case without accents, for the plain-word arm of the text index. Written here because the embedded server has no
+-- `unaccent` extension; it strips every combining accent of Latin letters.
+CREATE FUNCTION f_unaccent(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT regexp_replace(normalize(lower($1), NFD), '[\u0300-\u036f]', '', 'g') $$;
+
+-- A model whose vectors are in the database; at most one is active, and start-up checks that it is the configured one.
+CREATE TABLE embedding_models (
+    id SERIAL NOT NULL,
+    name TEXT NOT NULL,
+    revision TEXT DEFAULT '' NOT NULL,
+    dimension INTEGER NOT NULL,
+    active BOOLEAN DEFAULT false NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_embedding_models PRIMARY KEY (id),
+    CONSTRAINT uq_embedding_models_name_revision UNIQUE (name, revision),
+    CONSTRAINT ck_embedding_models_dimension_range CHECK (dimension BETWEEN 1 AND 4000)
+);
+
+CREATE UNIQUE INDEX uq_embedding_models_active ON embedding_models (active) WHERE active;
+
+-- A tenant. Its id comes from the API key, never from a request body.
+CREATE TABLE owners (
+    id TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_owners PRIMARY KEY (id),
+    CONSTRAINT ck_owners_id_length CHECK (length(id) BETWEEN 1 AND 255)
+);
+
+-- A key's SHA-256; revoked keys stay for the audit trail.
+CREATE TABLE api_keys (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    key_hash BYTEA NOT NULL,
+    rate_limit INTEGER DEFAULT 60 NOT NULL,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_api_keys PRIMARY KEY (id),
+    CONSTRAINT ck_api_keys_rate_limit_positive CHECK (rate_limit > 0),
+    CONSTRAINT fk_api_keys_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE,
+    CONSTRAINT uq_api_keys_key_hash UNIQUE (key_hash)
+);
+
+-- A write answered once: the same key with the same body gets the same answer again.
+CREATE TABLE idempotent_requests (
+    owner_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request_hash BYTEA NOT NULL,
+    status INTEGER NOT NULL,
+    body BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_idempotent_requests PRIMARY KEY (owner_id, key),
+    CONSTRAINT ck_idempotent_requests_key_length CHECK (length(key) BETWEEN 1 AND 255),
+    CONSTRAINT fk_idempotent_requests_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_idempotent_requests_created_at ON idempotent_requests (created_at);
+
+-- A character. `settings` holds data about her, such as her style markers.
+CREATE TABLE personas (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL,
+    language TEXT DEFAULT 'es' NOT NULL,
+    settings JSONB DEFAULT '{}'::jsonb NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_personas PRIMARY KEY (id),
+    CONSTRAINT uq_personas_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT uq_personas_owner_id_slug UNIQUE (owner_id, slug),
+    CONSTRAINT ck_personas_slug_shape CHECK (slug ~ '^[a-z0-9][a-z0-9_-]{0,63}$'),
+    CONSTRAINT fk_personas_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+-- A viewer, under the id the client gives; never a tenant boundary.
+CREATE TABLE users (
+    owner_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    opt_out_training BOOLEAN DEFAULT false NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_users PRIMARY KEY (owner_id, id),
+    CONSTRAINT ck_users_id_length CHECK (length(id) BETWEEN 1 AND 255),
+    CONSTRAINT fk_users_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+-- Layer 0. A trigger refuses every change of a row whose `is_mutable` is false.
+CREATE TABLE core_memory (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    category TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    is_mutable BOOLEAN DEFAULT false NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_core_memory PRIMARY KEY (id),
+    CONSTRAINT fk_core_memory_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_core_memory_owner_id_persona_id_category_key UNIQUE (owner_id, persona_id, category, key),
+    CONSTRAINT ck_core_memory_name_length CHECK (length(category) BETWEEN 1 AND 64 AND length(key) BETWEEN 1 AND 255),
+    CONSTRAINT ck_core_memory_value_length CHECK (length(value) BETWEEN 1 AND 10000),
+    CONSTRAINT fk_core_memory_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+-- A trained adapter: its manifest, its parent, the dataset it learned from and the gate's last word on it.
+CREATE TABLE lora_versions (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    adapter_id TEXT NOT NULL,
+    layer INTEGER NOT NULL,
+    parent_adapter_id TEXT,
+    export_id TEXT,
+    weights_sha256 TEXT NOT NULL,
+    manifest JSONB NOT NULL,
+    report JSONB,
+    verdict TEXT,
+    status TEXT DEFAULT 'trained' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    tainted_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_lora_versions PRIMARY KEY (id),
+    CONSTRAINT fk_lora_versions_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_lora_versions_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT uq_lora_versions_owner_id_adapter_id UNIQUE (owner_id, adapter_id),
+    CONSTRAINT ck_lora_versions_layer_range CHECK (layer BETWEEN 1 AND 3),
+    CONSTRAINT ck_lora_versions_verdict CHECK (verdict IN ('pass', 'fail', 'inconclusive')),
+    CONSTRAINT ck_lora_versions_status CHECK (status IN ('trained', 'evaluated', 'deployed', 'retired')),
+    CONSTRAINT fk_lora_versions_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_lora_versions_owner_id_export_id ON lora_versions (owner_id, export_id);
+
+-- A conversation of one viewer with one persona, and the viewer's consent for it.
+CREATE TABLE sessions (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    user_id TEXT NOT NULL,
+    opt_out_training BOOLEAN DEFAULT false NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT pk_sessions PRIMARY KEY (id),
+    CONSTRAINT fk_sessions_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_sessions_owner_id_user_id FOREIGN KEY(owner_id, user_id) REFERENCES users (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_sessions_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT ck_sessions_ends_after_start CHECK (ended_at IS NULL OR ended_at >= started_at),
+    CONSTRAINT fk_sessions_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_sessions_owner_id_persona_id_started_at ON sessions (owner_id, persona_id, started_at);
+
+CREATE INDEX ix_sessions_owner_id_user_id_started_at ON sessions (owner_id, user_id, started_at);
+
+-- A theme found by clustering the persona's interactions.
+CREATE TABLE topics (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    label TEXT NOT NULL,
+    keywords TEXT[] NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_topics PRIMARY KEY (id),
+    CONSTRAINT fk_topics_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_topics_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT fk_topics_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+-- A dataset handed out: filters, funnel and hashes in its manifest.
+CREATE TABLE training_exports (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    export_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    format TEXT NOT NULL,
+    dataset_sha256 TEXT NOT NULL,
+    manifest JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    tainted_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_training_exports PRIMARY KEY (id),
+    CONSTRAINT fk_training_exports_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_training_exports_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT uq_training_exports_owner_id_export_id UNIQUE (owner_id, export_id),
+    CONSTRAINT fk_training_exports_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+-- An adapter put on Ollama under a tag.
+CREATE TABLE deployments (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    lora_version_id UUID NOT NULL,
+    tag TEXT NOT NULL,
+    host TEXT NOT NULL,
+    live BOOLEAN NOT NULL,
+    smoke JSONB DEFAULT '{}'::jsonb NOT NULL,
+    deployed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    retired_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_deployments PRIMARY KEY (id),
+    CONSTRAINT fk_deployments_owner_id_lora_version_id FOREIGN KEY(owner_id, lora_version_id) REFERENCES lora_versions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_deployments_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_deployments_owner_id_tag_deployed_at ON deployments (owner_id, tag, deployed_at);
+
+-- One exchange: what the viewer said, what the persona answered, how good the answer was and why.
+CREATE TABLE interactions (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    persona_id UUID NOT NULL,
+    session_id UUID NOT NULL,
+    user_id TEXT NOT NULL,
+    input_text TEXT NOT NULL,
+    output_text TEXT DEFAULT '' NOT NULL,
+    input_emotion TEXT,
+    output_emotion TEXT,
+    model_version TEXT,
+    occurred_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    quality_score DOUBLE PRECISION NOT NULL,
+    quality_source TEXT DEFAULT 'scorer' NOT NULL,
+    quality JSONB NOT NULL,
+    dropped BOOLEAN DEFAULT false NOT NULL,
+    content_hash BYTEA NOT NULL,
+    embedding_status TEXT DEFAULT 'pending' NOT NULL,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    lexemes TSVECTOR GENERATED ALWAYS AS (to_tsvector('spanish', input_text || ' ' || output_text) || to_tsvector('english', input_text || ' ' || output_text) || to_tsvector('simple', f_unaccent(input_text || ' ' || output_text))) STORED NOT NULL,
+    CONSTRAINT pk_interactions PRIMARY KEY (id),
+    CONSTRAINT fk_interactions_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_interactions_owner_id_session_id FOREIGN KEY(owner_id, session_id) REFERENCES sessions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_interactions_owner_id_user_id FOREIGN KEY(owner_id, user_id) REFERENCES users (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_interactions_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT ck_interactions_quality_range CHECK (quality_score BETWEEN 0 AND 1),
+    CONSTRAINT ck_interactions_quality_source CHECK (quality_source IN ('scorer', 'human')),
+    CONSTRAINT ck_interactions_embedding_status CHECK (embedding_status IN ('pending', 'done', 'failed')),
+    CONSTRAINT ck_interactions_input_length CHECK (length(input_text) BETWEEN 1 AND 32000),
+    CONSTRAINT ck_interactions_output_length CHECK (length(output_text) <= 32000),
+    CONSTRAINT fk_interactions_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_interactions_lexemes ON interactions USING gin (lexemes);
+
+CREATE INDEX ix_interactions_owner_id_persona_id_occurred_at_id ON interactions (owner_id, persona_id, occurred_at, id);
+
+CREATE INDEX ix_interactions_owner_id_user_id_occurred_at ON interactions (owner_id, user_id, occurred_at);
+
+CREATE INDEX ix_interactions_pending ON interactions (owner_id, id) WHERE embedding_status = 'pending';
+
+CREATE INDEX ix_interactions_session_id_occurred_at_id ON interactions (session_id, occurred_at, id);
+
+-- One interaction inside a dataset. No foreign key to it: the record of what was learned outlives an erased exchange.
+CREATE TABLE training_export_rows (
+    training_export_id UUID NOT NULL,
+    interaction_id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    row_number INTEGER NOT NULL,
+    split TEXT NOT NULL,
+    content_hash BYTEA NOT NULL,
+    CONSTRAINT pk_training_export_rows PRIMARY KEY (training_export_id, interaction_id),
+    CONSTRAINT fk_training_export_rows_owner_id_training_export_id FOREIGN KEY(owner_id, training_export_id) REFERENCES training_exports (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT ck_training_export_rows_split CHECK (split IN ('train', 'val')),
+    CONSTRAINT fk_training_export_rows_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_training_export_rows_owner_id_interaction_id ON training_export_rows (owner_id, interaction_id);
+
+-- A human's rating of one reply, 1 (bad) to 5 (excellent).
+CREATE TABLE feedback (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    interaction_id UUID NOT NULL,
+    user_id TEXT,
+    rating INTEGER NOT NULL,
+    comment TEXT,
+    corrected_output TEXT,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_feedback PRIMARY KEY (id),
+    CONSTRAINT fk_feedback_owner_id_interaction_id FOREIGN KEY(owner_id, interaction_id) REFERENCES interactions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT ck_feedback_rating_range CHECK (rating BETWEEN 1 AND 5),
+    CONSTRAINT fk_feedback_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_feedback_owner_id_interaction_id ON feedback (owner_id, interaction_id);
+
+-- Which topic an interaction belongs to, and how near its centre it lies (cosine, −1 to 1).
+CREATE TABLE interaction_topics (
+    interaction_id UUID NOT NULL,
+    topic_id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    similarity DOUBLE PRECISION NOT NULL,
+    CONSTRAINT pk_interaction_topics PRIMARY KEY (interaction_id, topic_id),
+    CONSTRAINT fk_interaction_topics_owner_id_interaction_id FOREIGN KEY(owner_id, interaction_id) REFERENCES interactions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_interaction_topics_owner_id_topic_id FOREIGN KEY(owner_id, topic_id) REFERENCES topics (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_interaction_topics_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_interaction_topics_owner_id_topic_id ON interaction_topics (owner_id, topic_id);
+
+-- A typed long-term item about a viewer; a superseded one keeps its validity interval.
+CREATE TABLE memories (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    persona_id UUID,
+    type TEXT NOT NULL,
+    content TEXT NOT NULL,
+    key TEXT,
+    value JSONB,
+    confidence DOUBLE PRECISION DEFAULT 1.0 NOT NULL,
+    importance INTEGER,
+    metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
+    ingestion_mode TEXT DEFAULT 'explicit' NOT NULL,
+    ttl_seconds INTEGER,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    is_deleted BOOLEAN DEFAULT false NOT NULL,
+    valid_from TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    valid_to TIMESTAMP WITH TIME ZONE,
+    superseded_by UUID,
+    source_interaction_id UUID,
+    embedding_status TEXT DEFAULT 'pending' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_memories PRIMARY KEY (id),
+    CONSTRAINT fk_memories_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_memories_owner_id_user_id FOREIGN KEY(owner_id, user_id) REFERENCES users (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_memories_owner_id_source_interaction_id FOREIGN KEY(owner_id, source_interaction_id) REFERENCES interactions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_memories_owner_id_id UNIQUE (owner_id, id),
+    CONSTRAINT ck_memories_type CHECK (type IN ('fact', 'preference', 'event', 'system')),
+    CONSTRAINT ck_memories_content_length CHECK (length(content) BETWEEN 1 AND 10000),
+    CONSTRAINT ck_memories_key_length CHECK (length(key) <= 255),
+    CONSTRAINT ck_memories_confidence_range CHECK (confidence BETWEEN 0 AND 1),
+    CONSTRAINT ck_memories_importance_range CHECK (importance BETWEEN 1 AND 5),
+    CONSTRAINT ck_memories_ingestion_mode CHECK (ingestion_mode IN ('explicit', 'rules')),
+    CONSTRAINT ck_memories_metadata_size CHECK (octet_length(metadata::text) <= 5120),
+    CONSTRAINT ck_memories_embedding_status CHECK (embedding_status IN ('pending', 'done', 'failed')),
+    CONSTRAINT fk_memories_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_memories_owner_id_user_id_created_at ON memories (owner_id, user_id, created_at);
+
+-- One vector of an interaction or a memory, under the model that made it. `part` numbers several vectors of one text.
+CREATE TABLE embeddings (
+    id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    interaction_id UUID,
+    memory_id UUID,
+    part INTEGER DEFAULT 0 NOT NULL,
+    model_id INTEGER NOT NULL,
+    embedding HALFVEC NOT NULL,
+    CONSTRAINT pk_embeddings PRIMARY KEY (id),
+    CONSTRAINT fk_embeddings_owner_id_user_id FOREIGN KEY(owner_id, user_id) REFERENCES users (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_embeddings_owner_id_interaction_id FOREIGN KEY(owner_id, interaction_id) REFERENCES interactions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT fk_embeddings_owner_id_memory_id FOREIGN KEY(owner_id, memory_id) REFERENCES memories (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT uq_embeddings_interaction_id_part_model_id UNIQUE (interaction_id, part, model_id),
+    CONSTRAINT uq_embeddings_memory_id_part_model_id UNIQUE (memory_id, part, model_id),
+    CONSTRAINT ck_embeddings_one_source CHECK (num_nonnulls(interaction_id, memory_id) = 1),
+    CONSTRAINT fk_embeddings_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE,
+    CONSTRAINT fk_embeddings_model_id FOREIGN KEY(model_id) REFERENCES embedding_models (id)
+);
+
+CREATE INDEX ix_embeddings_owner_id_user_id_model_id ON embeddings (owner_id, user_id, model_id);
+
+INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num;
+
+-- Running upgrade 0001 -> 0002
+
+-- The service's role. It owns nothing and cannot bypass row-level security. Roles belong to the whole server, so another
+-- database's migration may have made it already.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'casiopy_app') THEN
+        CREATE ROLE casiopy_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL; -- made by a neighbour between the question and the answer
+END
+$$;
+
+-- Whoever migrates may become it.
+DO $$
+BEGIN
+    IF NOT pg_has_role(current_user, 'casiopy_app', 'MEMBER') THEN
+        EXECUTE format('GRANT casiopy_app TO %I', current_user);
+    END IF;
+END
+$$;
+
+GRANT USAGE ON SCHEMA public TO casiopy_app;
+
+-- Each tenant table: read and write rows, never TRUNCATE; only rows of the transaction's owner.
+DO $$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY[
+        'api_keys', 'personas', 'core_memory', 'users', 'sessions', 'interactions', 'memories', 'embeddings', 'feedback',
+        'topics', 'interaction_topics', 'training_exports', 'training_export_rows', 'lora_versions', 'deployments',
+        'idempotent_requests'
+    ] LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO casiopy_app', tenant_table);
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format(
+            'CREATE POLICY owner_only ON %I USING (owner_id = current_setting(''app.owner_id'', true)) '
+            'WITH CHECK (owner_id = current_setting(''app.owner_id'', true))', tenant_table);
+    END LOOP;
+END
+$$;
+
+-- Shared tables: the list of tenants (ids only) and of embedding models.
+GRANT SELECT, INSERT ON owners TO casiopy_app;
+
+GRANT SELECT, INSERT, UPDATE ON embedding_models TO casiopy_app;
+
+GRANT USAGE ON SEQUENCE embedding_models_id_seq TO casiopy_app;
+
+-- A key's owner, before any owner is known. Runs with its creator's rights because row-level security hides every key
+-- until the owner is set; it answers only for a hash the caller already holds.
+CREATE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, key_owner text, key_rate_limit integer)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$ UPDATE api_keys SET last_used_at = now() WHERE key_hash = hash AND revoked_at IS NULL
+   RETURNING id, owner_id, rate_limit $$;
+
+REVOKE ALL ON FUNCTION authenticate_key(bytea) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION authenticate_key(bytea) TO casiopy_app;
+
+-- Schema revision, readable for the health check once the first migration is recorded.
+DO $$
+BEGIN
+    IF to_regclass('public.alembic_version') IS NOT NULL THEN
+        GRANT SELECT ON alembic_version TO casiopy_app;
+    END IF;
+END
+$$;
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+
+-- Running upgrade 0002 -> 0003
+
+-- Immutable core memory is the database's promise: no role, not even the tables' owner, changes or deletes such a row, or
+-- flips its flag. SQLSTATE CM001 tells the service which promise it ran into.
+CREATE FUNCTION guard_immutable_core_memory() RETURNS trigger LANGUAGE plpgsql AS
+$$
+BEGIN
+    IF TG_OP = 'TRUNCATE' OR NOT OLD.is_mutable THEN
+        RAISE EXCEPTION 'core memory is immutable: % refused', TG_OP USING ERRCODE = 'CM001';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER immutable_rows BEFORE UPDATE OR DELETE ON core_memory
+FOR EACH ROW EXECUTE FUNCTION guard_immutable_core_memory();
+
+CREATE TRIGGER immutable_table BEFORE TRUNCATE ON core_memory
+FOR EACH STATEMENT EXECUTE FUNCTION guard_immutable_core_memory();
+
+-- Fires in every replication mode, so a restored or replicated database keeps the promise.
+ALTER TABLE core_memory ENABLE ALWAYS TRIGGER immutable_rows;
+
+ALTER TABLE core_memory ENABLE ALWAYS TRIGGER immutable_table;
+
+UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
+
+-- Running upgrade 0003 -> 0004
+
+-- The job queue: the tables of pgqueuer 1.6.0, as `pgq sql install` prints them.
+CREATE TYPE pgqueuer_status AS ENUM ('queued', 'picked', 'successful', 'exception', 'canceled', 'deleted', 'failed');
+
+CREATE TABLE pgqueuer (
+    id bigserial NOT NULL PRIMARY KEY,
+    priority integer NOT NULL,
+    queue_manager_id uuid,
+    created timestamp with time zone NOT NULL DEFAULT now(),
+    updated timestamp with time zone NOT NULL DEFAULT now(),
+    heartbeat timestamp with time zone NOT NULL DEFAULT now(),
+    execute_after timestamp with time zone NOT NULL DEFAULT now(),
+    status pgqueuer_status NOT NULL,
+    entrypoint text NOT NULL,
+    dedupe_key text,
+    payload bytea,
+    headers jsonb,
+    attempts integer NOT NULL DEFAULT 0,
+    slot bigint
+);
+
+CREATE TABLE pgqueuer_log (
+    id bigint GENERATED BY DEFAULT AS IDENTITY NOT NULL PRIMARY KEY,
+    created timestamp with time zone NOT NULL DEFAULT now(),
+    job_id bigint NOT NULL,
+    status pgqueuer_status NOT NULL,
+    priority integer NOT NULL,
+    entrypoint text NOT NULL,
+    traceback jsonb,
+    aggregated boolean DEFAULT false
+);
+
+CREATE TABLE pgqueuer_schedules (
+    id bigserial NOT NULL PRIMARY KEY,
+    expression text NOT NULL,
+    entrypoint text NOT NULL,
+    heartbeat timestamp with time zone NOT NULL DEFAULT now(),
+    created timestamp with time zone NOT NULL DEFAULT now(),
+    updated timestamp with time zone NOT NULL DEFAULT now(),
+    next_run timestamp with time zone NOT NULL DEFAULT now(),
+    last_run timestamp with time zone,
+    status pgqueuer_status DEFAULT 'queued'::pgqueuer_status,
+    UNIQUE (expression, entrypoint)
+);
+
+CREATE TABLE pgqueuer_statistics (
+    id bigserial NOT NULL PRIMARY KEY,
+    created timestamp with time zone NOT NULL DEFAULT date_trunc('sec'::text, now()),
+    count bigint NOT NULL,
+    priority integer NOT NULL,
+    status pgqueuer_status NOT NULL,
+    entrypoint text NOT NULL
+);
+
+CREATE INDEX pgqueuer_ep_ea_idx ON pgqueuer USING btree (entrypoint, execute_after) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_ep_prio_id_idx ON pgqueuer USING btree (entrypoint, priority DESC, id) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_log_created ON pgqueuer_log USING btree (created);
+
+CREATE INDEX pgqueuer_log_job_id_status ON pgqueuer_log USING btree (job_id, created DESC);
+
+CREATE INDEX pgqueuer_log_not_aggregated ON pgqueuer_log USING btree ((1)) WHERE (NOT aggregated);
+
+CREATE INDEX pgqueuer_log_status ON pgqueuer_log USING btree (status);
+
+CREATE INDEX pgqueuer_picked_heartbeat_idx ON pgqueuer USING btree (heartbeat) WHERE (status = 'picked'::pgqueuer_status);
+
+CREATE UNIQUE INDEX pgqueuer_picked_slot_idx ON pgqueuer USING btree (entrypoint, slot) WHERE ((status = 'picked'::pgqueuer_status) AND (slot IS NOT NULL));
+
+CREATE INDEX pgqueuer_priority_id_id1_idx ON pgqueuer USING btree (priority, id DESC) INCLUDE (id) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_queue_manager_id_idx ON pgqueuer USING btree (queue_manager_id) WHERE (queue_manager_id IS NOT NULL);
+
+CREATE UNIQUE INDEX pgqueuer_statistics_unique_count ON pgqueuer_statistics USING btree (priority, date_trunc('sec'::text, timezone('UTC'::text, created)), status, entrypoint);
+
+CREATE UNIQUE INDEX pgqueuer_unique_dedupe_key ON pgqueuer USING btree (dedupe_key) WHERE ((status = ANY (ARRAY['queued'::pgqueuer_status, 'picked'::pgqueuer_status])) AND (dedupe_key IS NOT NULL));
+
+CREATE INDEX pgqueuer_updated_id_id1_idx ON pgqueuer USING btree (updated, id DESC) INCLUDE (id) WHERE (status = 'picked'::pgqueuer_status);
+
+CREATE FUNCTION fn_pgqueuer_changed() RETURNS TRIGGER AS $$
+DECLARE
+    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+BEGIN
+    -- Check operation type and set the emit flag accordingly
+    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
+        to_emit := true;
+    ELSIF TG_OP = 'DELETE' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'INSERT' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        to_emit := true;
+    END IF;
+
+    -- Perform notification if the emit flag is set
+    IF to_emit THEN
+        PERFORM pg_notify(
+            'ch_pgqueuer',
+            json_build_object(
+                'channel', 'ch_pgqueuer',
+                'operation', lower(TG_OP),
+                'sent_at', NOW(),
+                'table', TG_TABLE_NAME,
+                'type', 'table_changed_event'
+            )::text
+        );
+    END IF;
+
+    -- Return appropriate value based on the operation
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    ELSE
+        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
+    END IF;
+
+END;
+$$ LANGUAGE plpgsql;
+
+CREATE TRIGGER tg_pgqueuer_changed
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgqueuer
+EXECUTE FUNCTION fn_pgqueuer_changed();
+
+-- The service enqueues and runs jobs; payloads carry ids, never texts.
+GRANT SELECT, INSERT, UPDATE, DELETE ON pgqueuer, pgqueuer_log, pgqueuer_schedules, pgqueuer_statistics TO casiopy_app;
+
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO casiopy_app;
+
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+
+COMMIT;
+
