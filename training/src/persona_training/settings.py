@@ -12,7 +12,8 @@ from dotenv import dotenv_values
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders are used as given (relative ones against the working directory).
+    """Folders named in the environment are used as given; the defaults lie in the project's root folder, wherever
+    inside the project a script is started.
 
     Attributes:
         data_dir: `CASIOPY_DATA`, caches such as the tiny base model.
@@ -29,14 +30,29 @@ class Settings:
     api_key: str | None = None
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
+    def from_env(cls, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Settings:
         """Read the settings; an empty value counts as absent."""
+        root = root or project_root()
+        env_file = root / ".env"
         chosen = {k: v for k, v in dotenv_values(env_file).items() if v} if env_file.is_file() else {}
         chosen.update({k: v for k, v in (os.environ if environ is None else environ).items() if v})
         return cls(
-            data_dir=Path(chosen.get("CASIOPY_DATA", str(cls.data_dir))),
-            exports_dir=Path(chosen.get("EXPORTS_DIR", str(cls.exports_dir))),
-            adapters_dir=Path(chosen.get("LORA_ADAPTERS_DIR", str(cls.adapters_dir))),
+            data_dir=_folder(chosen.get("CASIOPY_DATA"), root / cls.data_dir),
+            exports_dir=_folder(chosen.get("EXPORTS_DIR"), root / cls.exports_dir),
+            adapters_dir=_folder(chosen.get("LORA_ADAPTERS_DIR"), root / cls.adapters_dir),
             memory_service_url=chosen.get("MEMORY_SERVICE_URL", cls.memory_service_url).rstrip("/"),
             api_key=chosen.get("API_KEY"),
         )
+
+
+def _folder(chosen: str | None, default: Path) -> Path:
+    return Path(chosen) if chosen else default
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder upwards that holds both `exports` and `lora_adapters`; the working directory if none does."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "exports").is_dir() and (folder / "lora_adapters").is_dir():
+            return folder
+    return here

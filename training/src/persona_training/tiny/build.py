@@ -50,8 +50,8 @@ class TinyRecipe:
     vocabulary: int = 2048
     context: int = 512
     row_tokens: int = 96
-    batch_rows: int = 16
-    steps: int = 320
+    batch_rows: int = 8
+    steps: int = 560
     learning_rate: float = 4e-3
     seed: int = 7
 

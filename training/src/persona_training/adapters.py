@@ -1,0 +1,124 @@
+"""The adapter folder: its manifest, its chain of parents, and the check that its weights are what the manifest says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from persona_training.errors import AdapterError, StorageError
+from persona_training.hashing import sha256_file
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+Manifest = dict[str, Any]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file atomically: readers see the old or the new one, never half of either.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}. Free some space or choose --output-dir.") from error
+
+
+def read_adapter(folder: Path) -> Manifest:
+    """The adapter's manifest.
+
+    Raises:
+        AdapterError: there is none, or it is not JSON.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AdapterError(f"No adapter in {folder} (manifest.json is missing).") from error
+    except ValueError as error:
+        raise AdapterError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != "casiopy/adapter-v1":
+        raise AdapterError(f"{path} is not an adapter manifest (schema casiopy/adapter-v1).")
+    return manifest
+
+
+def finished_adapter(folder: Path) -> Manifest:
+    """The manifest of an adapter that may be used: finished, its weights unchanged since.
+
+    Raises:
+        AdapterError: unfinished, or the weights' hash differs from the manifest's.
+    """
+    manifest = read_adapter(folder)
+    if manifest["status"] != "finished":
+        raise AdapterError(
+            f"The adapter {manifest['adapter_id']} is {manifest['status']}, not finished. Finish it with --resume."
+        )
+    check_weights(folder, manifest)
+    return manifest
+
+
+def check_weights(folder: Path, manifest: Manifest) -> None:
+    """Compare the weights on disk with the manifest.
+
+    Raises:
+        AdapterError: missing or different.
+    """
+    weights = folder / manifest["weights"]["file"]
+    if not weights.is_file():
+        raise AdapterError(f"The weights {weights} are gone. Train the adapter again or restore them from a backup.")
+    if sha256_file(weights) != manifest["weights"]["sha256"]:
+        raise AdapterError(f"The weights {weights} are not those the manifest describes: they changed after training.")
+
+
+def adapters_in(adapters_dir: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Every adapter folder with its manifest, newest first."""
+    found = [(path.parent, read_adapter(path.parent)) for path in adapters_dir.glob("*/manifest.json")]
+    yield from sorted(found, key=lambda pair: (pair[1]["created_at"], pair[1]["adapter_id"]), reverse=True)
+
+
+def adapter_chain(folder: Path) -> list[Path]:
+    """The folders to stack, parent first: `[layer 1]` or `[layer 1, layer 2]`, each finished and with verified hashes.
+
+    Raises:
+        AdapterError: a parent is missing beside the adapter, is another version, or belongs on another base.
+    """
+    manifest = finished_adapter(folder)
+    if manifest["parent"] is None:
+        return [folder]
+    parent = folder.parent / manifest["parent"]["adapter_id"]
+    check_parent(manifest, finished_adapter(parent))
+    return [*adapter_chain(parent), folder]
+
+
+def check_parent(child: Manifest, parent: Manifest) -> None:
+    """Refuse to stack an adapter on anything but the exact parent and base it was trained on.
+
+    Raises:
+        AdapterError: the hashes differ.
+    """
+    wanted = child["parent"]
+    if wanted is None or wanted["weights_sha256"] != parent["weights"]["sha256"]:
+        trained_on = wanted["adapter_id"] if wanted else "the bare base model"
+        raise AdapterError(
+            f"{child['adapter_id']} was trained on top of {trained_on}, not on these weights of {parent['adapter_id']}."
+        )
+    check_base(parent, child["base_model"]["sha256"])
+
+
+def check_base(manifest: Manifest, base_sha256: str) -> None:
+    """Refuse to put an adapter on another base model.
+
+    Raises:
+        AdapterError: the base's hash differs from the one it was trained on.
+    """
+    trained_on = manifest["base_model"]
+    if trained_on["sha256"] != base_sha256:
+        raise AdapterError(
+            f"{manifest['adapter_id']} was trained on the base {trained_on['name']} ({trained_on['sha256'][:12]}…), "
+            f"not on this one ({base_sha256[:12]}…). Give the same --base-model, or train that layer again on this base."
+        )

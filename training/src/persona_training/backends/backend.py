@@ -1,0 +1,83 @@
+"""What a backend is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from persona_training.chat_template import Example
+from persona_training.config import Recipe
+from persona_training.hardware import Hardware
+from persona_training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run, everything decided.
+
+    Attributes:
+        base_dir: the base model's folder.
+        parents: finished adapters merged into the base in memory before the new one is added; their files are only read.
+        schedule: the examples in order.
+        val: held-out examples; may be empty.
+        out_dir: receives `adapter_model.safetensors`, `adapter_config.json` and `checkpoints/`.
+        checkpoint: continue from here, or None.
+    """
+
+    base_dir: Path
+    parents: Sequence[Path]
+    recipe: Recipe
+    schedule: Schedule
+    val: Sequence[Example]
+    hardware: Hardware
+    out_dir: Path
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step, or one evaluation after it, has to say. `tokens` counts since the run began."""
+
+    step: int
+    loss: float | None
+    eval_loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: on request, or at its last step. `tokens` counts everything but padding since the run began."""
+
+    interrupted: bool
+    steps: int
+    tokens: int
+
+
+class Monitor(Protocol):
+    """Who watches a run: told of every step, asked whether to stop."""
+
+    def stage(self, name: str) -> None:
+        """The run now does `name`."""
+        ...
+
+    def step(self, step: Step) -> None:
+        """A step or an evaluation is done."""
+        ...
+
+    def should_stop(self) -> bool:
+        """True once somebody asked the run to stop; the backend then saves a checkpoint and returns."""
+        ...
+
+
+class Backend(Protocol):
+    """Trains one adapter."""
+
+    name: str
+
+    def train(self, job: Job, monitor: Monitor) -> Outcome:
+        """Run the job to its end, or to an interruption with a checkpoint saved."""
+        ...

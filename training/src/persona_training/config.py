@@ -1,0 +1,187 @@
+"""Training configurations: dataclasses with a line per knob, read from `training/configs/<base>/<layer>.yaml`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from persona_training.errors import RecipeError
+from persona_training.hashing import sha256_json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The adapter's shape, in peft's names.
+
+    Attributes:
+        r: rank; higher holds more and forgets more.
+        lora_alpha: scale; the update is multiplied by lora_alpha / r.
+        lora_dropout: in [0, 1); regularises small datasets.
+        target_modules: linear layers that get an adapter.
+    """
+
+    r: int
+    lora_alpha: int
+    lora_dropout: float
+    target_modules: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.r >= 1, "lora.r must be at least 1")
+        _require(self.lora_alpha > 0, "lora.lora_alpha must be above 0")
+        _require(0 <= self.lora_dropout < 1, "lora.lora_dropout must be in [0, 1)")
+        _require(bool(self.target_modules), "lora.target_modules must name at least one layer")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The loop.
+
+    Attributes:
+        batch_size: conversations per forward pass.
+        gradient_accumulation: forward passes per optimiser step.
+        learning_rate: peak; linear warm-up, then cosine to zero.
+        warmup_share: share of the steps spent warming up, in [0, 1).
+        epochs: passes over the dataset (ignored when max_steps is set).
+        max_steps: exact number of optimiser steps, or None.
+        weight_decay: AdamW's.
+        max_grad_norm: gradients are clipped to this norm.
+        eval_every: steps between evaluations of the val split; 0 evaluates at the end only.
+        save_every: steps between checkpoints; a kill loses at most this much.
+        gradient_checkpointing: recompute activations: less memory, about a third slower.
+    """
+
+    batch_size: int
+    learning_rate: float
+    gradient_accumulation: int = 1
+    warmup_share: float = 0.1
+    epochs: float = 1.0
+    max_steps: int | None = None
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    eval_every: int = 0
+    save_every: int = 50
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation", "save_every"):
+            _require(getattr(self, name) >= 1, f"steps.{name} must be at least 1")
+        for name in ("learning_rate", "epochs", "max_grad_norm"):
+            _require(getattr(self, name) > 0, f"steps.{name} must be above 0")
+        _require(self.max_steps is None or self.max_steps >= 1, "steps.max_steps must be at least 1")
+        _require(0 <= self.warmup_share < 1, "steps.warmup_share must be in [0, 1)")
+        _require(
+            self.eval_every >= 0 and self.weight_decay >= 0, "steps.eval_every and weight_decay cannot be negative"
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One layer's whole configuration.
+
+    Attributes:
+        name: shown in manifests, `<base>/<layer>`.
+        layer: 1 personality, 2 episodic.
+        base_model: "tiny" (built here), a model folder, or a model hub id.
+        lora, steps: see `Lora` and `Steps`.
+        system_prompt: "keep" trains with the persona's prompt in every row, "omit" without.
+        max_length: longest example in tokens; longer conversations are divided between turns.
+        replay_share: share of personality rows mixed into a layer-2 run, in [0, 1).
+        backend: "hf".
+        device: "auto", "cpu" or "cuda".
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        threads: CPU threads, or None for torch's choice; 1 makes CPU runs repeatable and avoids spinning.
+        seed: of weights, order, replay draw and dropout.
+    """
+
+    name: str
+    layer: int
+    base_model: str
+    lora: Lora
+    steps: Steps
+    system_prompt: str = "keep"
+    max_length: int = 2048
+    replay_share: float = 0.0
+    backend: str = "hf"
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int | None = None
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        _require(self.layer in (1, 2), "layer must be 1 (personality) or 2 (episodic)")
+        _require(self.system_prompt in ("keep", "omit"), "system_prompt must be keep or omit")
+        _require(self.max_length >= 16, "max_length must be at least 16 tokens")
+        _require(0 <= self.replay_share < 1, "replay_share must be in [0, 1)")
+        _require(self.threads is None or self.threads >= 1, "threads must be at least 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as manifests record them."""
+        return dataclasses.asdict(self)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every knob."""
+        return sha256_json(self.as_dict())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a YAML configuration.
+
+    Raises:
+        RecipeError: the file is missing, a knob is unknown, misspelt, missing or out of range.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"No configuration at {path} ({error.strerror}). The shipped ones are in training/configs/."
+        ) from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return recipe_from(values)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}") from error
+
+
+def recipe_from(values: object) -> Recipe:
+    """Build a recipe from plain values (YAML, or a manifest's `recipe.config`).
+
+    Raises:
+        RecipeError: see `read_recipe`.
+    """
+    known = dict(_known(Recipe, values, ""))
+    known["lora"] = _build(Lora, known.get("lora"), "lora.")
+    known["steps"] = _build(Steps, known.get("steps"), "steps.")
+    return _build(Recipe, known, "")
+
+
+def _build(kind: type[T], values: object, prefix: str) -> T:
+    known = {name: tuple(v) if isinstance(v, list) else v for name, v in _known(kind, values, prefix).items()}
+    try:
+        return kind(**known)
+    except TypeError as error:
+        raise RecipeError(f"{prefix or 'recipe '}{error}".replace(f"{kind.__name__}.__init__() ", "")) from error
+
+
+def _known(kind: type[Any], values: object, prefix: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise RecipeError(f"{prefix or 'the file '}must hold named knobs")
+    names = [knob.name for knob in dataclasses.fields(kind)]
+    for name in values:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, 1)
+            raise RecipeError(f"unknown knob {prefix}{name}" + (f"; did you mean {prefix}{close[0]}?" if close else ""))
+    return values
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise RecipeError(message)

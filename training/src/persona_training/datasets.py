@@ -1,0 +1,212 @@
+"""Reading datasets: an export folder, an export id, its manifest, or bare `.jsonl` files.
+
+Bare files that are byte-for-byte an export's training split are recognised by hash, so lineage survives a copy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from persona_training.errors import DatasetError
+from persona_training.hashing import sha256_file, sha256_files
+from persona_training.messages import Message
+
+# Share of sessions held out when a bare file brings no val split: the exporter's own default.
+VAL_SHARE = 0.1
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training conversation and the session it came from (splits never cut through a session)."""
+
+    messages: tuple[Message, ...]
+    session_id: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to learn from and rows held out.
+
+    Attributes:
+        export_id: None when the rows came from files without a manifest.
+        sha256: the manifest's dataset hash, or the hash of the files.
+        persona: slug of the character.
+        kind: "personality", "episodic", or None when unknown.
+        week: ISO (year, number) of an episodic export.
+        source: the paths it was read from, for messages and for resuming.
+    """
+
+    export_id: str | None
+    sha256: str
+    persona: str
+    kind: str | None
+    week: tuple[int, int] | None
+    train: tuple[Row, ...]
+    val: tuple[Row, ...]
+    source: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Export id, or the file names."""
+        return self.export_id or "+".join(path.name for path in self.source)
+
+
+def load_dataset(given: Sequence[str], exports_dir: Path, week: int | None = None) -> Dataset:
+    """Read what `--dataset` names.
+
+    Args:
+        given: one export folder, export id or manifest; or one or more `.jsonl` files.
+        exports_dir: where export ids are looked up.
+        week: when several weekly files are given (a shell glob), only this ISO week's are used.
+
+    Raises:
+        DatasetError: nothing is there, a file changed since its export, or a row is malformed.
+    """
+    if not given:
+        raise DatasetError("No dataset given. Pass --dataset with an export id, an export folder or .jsonl files.")
+    paths = [_locate(name, exports_dir) for name in given]
+    if len(paths) == 1 and paths[0].is_dir():
+        return _from_export(paths[0])
+    if any(path.is_dir() for path in paths):
+        raise DatasetError("Give either one export or .jsonl files, not a mixture.")
+    return _from_files(_of_week(paths, week), exports_dir)
+
+
+def _locate(name: str, exports_dir: Path) -> Path:
+    path = Path(name)
+    if path.name == "manifest.json" and path.is_file():
+        return path.parent
+    for candidate in (path, exports_dir / name):
+        if (candidate / "manifest.json").is_file() or (candidate.is_file() and candidate.suffix == ".jsonl"):
+            return candidate
+    known = ", ".join(sorted(p.parent.name for p in exports_dir.glob("*/manifest.json"))) or "none yet"
+    raise DatasetError(
+        f"No dataset at {name!r}: not a .jsonl file, an export folder or an export id. Exports in {exports_dir}: {known}. "
+        "Create one with `python training/export_training_data.py --type personality`."
+    )
+
+
+def _of_week(paths: list[Path], week: int | None) -> list[Path]:
+    if week is None or len(paths) == 1:
+        return paths
+    wanted = [path for path in paths if path.stem == f"week_{week:02d}"]
+    if not wanted:
+        names = ", ".join(path.name for path in paths)
+        raise DatasetError(f"None of the given files is week_{week:02d}.jsonl ({names}). Export that week first.")
+    return wanted
+
+
+def _from_export(folder: Path) -> Dataset:
+    manifest = read_manifest(folder / "manifest.json")
+    try:
+        splits = {name: folder / manifest["splits"][name]["file"] for name in ("train", "val")}
+        hashes = {name: manifest["splits"][name]["sha256"] for name in splits}
+        week = manifest["week"]
+        dataset = Dataset(
+            export_id=manifest["export_id"],
+            sha256=manifest["dataset_sha256"],
+            persona=manifest["persona"]["slug"],
+            kind=manifest["type"],
+            week=(week["year"], week["number"]) if week else None,
+            train=_rows(splits["train"]),
+            val=_rows(splits["val"]),
+            source=(folder,),
+        )
+    except (KeyError, TypeError) as error:
+        raise DatasetError(f"{folder / 'manifest.json'} lacks {error}. Export the dataset again.") from error
+    for name, path in splits.items():
+        if sha256_file(path) != hashes[name]:
+            raise DatasetError(
+                f"{path} is not the file its manifest describes: it changed after the export. Export again."
+            )
+    return _not_empty(dataset)
+
+
+def _from_files(paths: list[Path], exports_dir: Path) -> Dataset:
+    if len(paths) == 1 and (export := _export_of(paths[0], exports_dir)) is not None:
+        return _from_export(export)
+    rows = tuple(row for path in paths for row in _rows(path))
+    train, val = _split_by_session(rows)
+    dataset = Dataset(
+        export_id=None,
+        sha256=sha256_file(paths[0]) if len(paths) == 1 else sha256_files(paths),
+        persona="casiopy",
+        kind=None,
+        week=None,
+        train=train,
+        val=val,
+        source=tuple(paths),
+    )
+    return _not_empty(dataset)
+
+
+def _export_of(path: Path, exports_dir: Path) -> Path | None:
+    digest = sha256_file(path)
+    for manifest in sorted(exports_dir.glob("*/manifest.json")):
+        if read_manifest(manifest).get("splits", {}).get("train", {}).get("sha256") == digest:
+            return manifest.parent
+    return None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest as JSON.
+
+    Raises:
+        DatasetError: it is not JSON.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise DatasetError(f"{path} does not hold a JSON object.")
+    return manifest
+
+
+def _rows(path: Path) -> tuple[Row, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    return tuple(_row(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _row(line: str, place: str) -> Row:
+    try:
+        value = json.loads(line)
+        messages = tuple(Message(role=m["role"], content=m["content"].strip()) for m in value["messages"])
+        session = str(value.get("metadata", {}).get("session_id", place))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f'{place}: not a row of the form {{"messages": [{{"role", "content"}}, …]}} ({error}).'
+        ) from error
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns or turns != ["user", "assistant"] * (len(turns) // 2):
+        raise DatasetError(f"{place}: after the system message, user and assistant must take turns and assistant ends.")
+    if not all(message["content"] for message in messages):
+        raise DatasetError(f"{place}: a message is empty.")
+    return Row(messages=messages, session_id=session)
+
+
+def _split_by_session(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Hold out every n-th session, in order of first appearance, so that VAL_SHARE of them are val."""
+    sessions = list(dict.fromkeys(row.session_id for row in rows))
+    held_out = set(sessions[:: round(1 / VAL_SHARE)]) if len(sessions) > 1 else set()
+    return (
+        tuple(row for row in rows if row.session_id not in held_out),
+        tuple(row for row in rows if row.session_id in held_out),
+    )
+
+
+def _not_empty(dataset: Dataset) -> Dataset:
+    if not dataset.train:
+        raise DatasetError(
+            f"The dataset {dataset.name} has no training rows. Look at its funnel: lower --min-quality, or record more."
+        )
+    return dataset

@@ -1,0 +1,39 @@
+"""Where a layer-2 run finds the personality rows that it replays against forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from persona_training.adapters import Manifest
+from persona_training.datasets import Dataset, load_dataset
+from persona_training.errors import DatasetError
+from persona_training.settings import Settings
+
+
+def replay_dataset(parent: Manifest, given: Sequence[str], settings: Settings) -> Dataset:
+    """The personality dataset: the one given, else the one the parent was trained on.
+
+    Raises:
+        DatasetError: it is not there any more, or the file has changed since.
+    """
+    if given:
+        return load_dataset(given, settings.exports_dir)
+    pinned = parent["dataset"]
+    source = [pinned["export_id"]] if pinned["export_id"] else pinned.get("source", [])
+    if not source:
+        raise DatasetError(_how_to(parent, "its manifest does not say which file it read"))
+    try:
+        dataset = load_dataset(source, settings.exports_dir)
+    except DatasetError as error:
+        raise DatasetError(_how_to(parent, error.message)) from error
+    if dataset.sha256 != pinned["sha256"]:
+        raise DatasetError(_how_to(parent, "that file has changed since"))
+    return dataset
+
+
+def _how_to(parent: Manifest, why: str) -> str:
+    return (
+        f"Replay needs the personality rows {parent['adapter_id']} was trained on, but: {why} "
+        "Pass --replay-dataset with a personality export, or --replay-share 0 to train without replay "
+        "(the character may be forgotten; the gate will tell)."
+    )

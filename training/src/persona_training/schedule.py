@@ -1,0 +1,73 @@
+"""Which conversation is learned at which step: decided in full before the first step, from the seed alone.
+
+A run's order is one list over all epochs. Resuming skips what was done, so an interrupted run sees exactly the
+conversations an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from persona_training.chat_template import Example
+from persona_training.config import Steps
+
+Item = TypeVar("Item")
+
+# Batches sorted by length together: large enough to save padding, small enough to keep the order varied.
+GROUPED_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Every example in order, `steps * per_step` of them; an epoch is `epoch_rows` examples."""
+
+    examples: tuple[Example, ...]
+    steps: int
+    epoch_rows: int
+
+
+def replay_count(rows: int, share: float) -> int:
+    """How many replayed rows make up `share` of an epoch that holds `rows` of its own."""
+    return math.ceil(rows * share / (1 - share)) if share else 0
+
+
+def plan(own: Sequence[Example], replayed: Sequence[Example], share: float, steps: Steps, seed: int) -> Schedule:
+    """Lay out a run.
+
+    Each epoch holds every own example once and a fresh draw of replayed ones, `share` of the epoch in all. Within
+    groups of a few batches, examples of similar length share a batch.
+    """
+    drawn = replay_count(len(own), share) if replayed else 0
+    epoch_rows = len(own) + drawn
+    per_step = steps.batch_size * steps.gradient_accumulation
+    total = steps.max_steps or max(1, math.ceil(steps.epochs * epoch_rows / per_step))
+    rng = random.Random(seed)  # noqa: S311 (order, not secrets)
+    stream = _stream(own, replayed, drawn, rng)
+    ordered: list[Example] = []
+    while len(ordered) < total * per_step:
+        group = [next(stream) for _ in range(per_step * GROUPED_BATCHES)]
+        ordered += _by_length(group, per_step, rng)
+    return Schedule(tuple(ordered[: total * per_step]), total, epoch_rows)
+
+
+def _stream(own: Sequence[Item], replayed: Sequence[Item], drawn: int, rng: random.Random) -> Iterator[Item]:
+    bag: list[Item] = []
+    while True:
+        epoch = list(own)
+        for _ in range(drawn):
+            if not bag:
+                bag = rng.sample(list(replayed), len(replayed))
+            epoch.append(bag.pop())
+        rng.shuffle(epoch)
+        yield from epoch
+
+
+def _by_length(group: list[Example], per_step: int, rng: random.Random) -> list[Example]:
+    group = sorted(group, key=lambda example: len(example.input_ids))
+    batches = [group[start : start + per_step] for start in range(0, len(group), per_step)]
+    rng.shuffle(batches)
+    return [example for batch in batches for example in batch]

@@ -1,0 +1,155 @@
+"""`casiopy train-personality` and `casiopy train-episodic`; the scripts in `training/` are the same commands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from persona_training.backends import BACKENDS
+from persona_training.config import Recipe, read_recipe
+from persona_training.display import Display
+from persona_training.errors import RecipeError
+from persona_training.preparation import Request, adapter_folder
+from persona_training.registry import register
+from persona_training.settings import Settings
+from persona_training.training_run import RunResult, resume, train
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+# What a shell reports for a program ended by Ctrl-C.
+EXIT_INTERRUPTED = 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _shared_options(command: F) -> F:
+    options = (
+        click.argument("more_files", nargs=-1, metavar="[MORE .jsonl FILES]"),
+        click.option(
+            "--dataset", multiple=True, help="Export id, export folder, its manifest.json, or .jsonl file (repeatable)."
+        ),
+        click.option("--config", type=click.Path(path_type=Path), help="Recipe; see training/configs/."),
+        click.option("--base-model", help='"tiny" (built here), a model folder, or a model hub id.'),
+        click.option("--output-dir", type=click.Path(path_type=Path), help="Instead of LORA_ADAPTERS_DIR."),
+        click.option("--resume", "resume_id", metavar="ADAPTER_ID", help="Continue an interrupted run as it was."),
+        click.option("--register", "register_id", metavar="ADAPTER_ID", help="Only tell the memory service about it."),
+        click.option("--max-steps", type=click.IntRange(min=1), help="Exactly this many optimiser steps."),
+        click.option("--seed", type=int, help="Of weights, order, replay draw and dropout."),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
+        click.option("--backend", type=click.Choice(list(BACKENDS)), help="Instead of the recipe's."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("train-personality")
+@_shared_options
+def train_personality(**given: Any) -> None:
+    """Train layer 1, the character itself, on a personality dataset."""
+    _train(1, given)
+
+
+@click.command("train-episodic")
+@_shared_options
+@click.option("--week", type=click.IntRange(1, 53), help="ISO week the dataset covers.")
+@click.option("--year", type=click.IntRange(1970, 9998), help="ISO year; default: the dataset's, else this year.")
+@click.option("--parent", metavar="ADAPTER_ID", help="Layer 1 to build on; default: the newest finished one.")
+@click.option("--replay-share", type=click.FloatRange(0, 1, max_open=True), help="Personality rows in each epoch.")
+@click.option("--replay-dataset", multiple=True, help="Default: the dataset layer 1 was trained on.")
+def train_episodic(**given: Any) -> None:
+    """Train layer 2, one week of memories, on top of a finished layer 1."""
+    _train(2, given)
+
+
+def _train(layer: int, given: dict[str, Any]) -> None:
+    settings = Settings.from_env()
+    if given["output_dir"] is not None:
+        settings = dataclasses.replace(settings, adapters_dir=given["output_dir"])
+    display = Display()
+    if given["register_id"]:
+        _register(adapter_folder(given["register_id"], settings.adapters_dir), settings, display)
+        return
+    if given["resume_id"]:
+        _refuse_changes(given)
+        result = resume(given["resume_id"], settings, display)
+    else:
+        result = train(_request(layer, given, display), settings, display)
+    _conclude(result, settings, display)
+
+
+def _request(layer: int, given: dict[str, Any], display: Display) -> Request:
+    recipe = _recipe(layer, given, display)
+    return Request(
+        recipe=recipe,
+        dataset=(*given["dataset"], *given["more_files"]),
+        week=given.get("week"),
+        year=given.get("year"),
+        parent=given.get("parent"),
+        replay_dataset=given.get("replay_dataset", ()),
+    )
+
+
+def _recipe(layer: int, given: dict[str, Any], display: Display) -> Recipe:
+    recipe = read_recipe(given["config"] or _default_config(layer, display))
+    if recipe.layer != layer:
+        raise RecipeError(f"{given['config']} is a recipe for layer {recipe.layer}; this command trains layer {layer}.")
+    changes = {
+        name: given[name]
+        for name in ("base_model", "seed", "device", "backend", "replay_share")
+        if given.get(name) is not None
+    }
+    steps = recipe.steps
+    if given["max_steps"] is not None:
+        steps = dataclasses.replace(steps, max_steps=given["max_steps"])
+        changes["max_steps"] = given["max_steps"]
+    for name, value in changes.items():
+        display.fact("command line", f"{name} = {value}, instead of the recipe's")
+    changes.pop("max_steps", None)
+    return dataclasses.replace(recipe, steps=steps, **changes)
+
+
+def _default_config(layer: int, display: Display) -> Path:
+    """Without --config: the 8B recipe where torch sees a GPU, the tiny one elsewhere, said aloud."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    base, why = ("hermes-3-llama-3.1-8b", "a CUDA GPU is here") if gpu else ("tiny", "no CUDA GPU is here")
+    path = CONFIGS / base / f"{ {1: 'personality', 2: 'episodic'}[layer] }.yaml"
+    display.fact("recipe", f"{path.parent.name}/{path.name}: no --config given and {why}")
+    return path
+
+
+def _refuse_changes(given: dict[str, Any]) -> None:
+    kept = {"resume_id", "output_dir", "register_id"}
+    changed = sorted(name for name, value in given.items() if name not in kept and value not in (None, ()))
+    if changed:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise click.UsageError(f"--resume continues the run exactly as it began; leave out {flags}.")
+
+
+def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
+    adapter_id = result.manifest["adapter_id"]
+    command = "train_personality_lora.py" if result.manifest["layer"] == 1 else "train_episodic_lora.py"
+    if result.interrupted:
+        display.fact("stopped", f"checkpoint saved. Continue with: python training/{command} --resume {adapter_id}")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    figures = result.manifest["result"]
+    held_out = "" if figures["eval_loss"] is None else f", held-out {figures['eval_loss']:.3f}"
+    display.fact(
+        "finished",
+        f"{figures['steps']} steps in {figures['seconds']:.0f} s, loss {figures['train_loss']:.3f}{held_out} "
+        f"→ {result.folder}",
+    )
+    _register(result.folder, settings, display)
+
+
+def _register(folder: Path, settings: Settings, display: Display) -> None:
+    problem = register(folder, settings)
+    if problem is None:
+        display.fact("registered", f"the memory service knows {folder.name}")
+    else:
+        display.fact("unregistered", f"{problem}. Later: casiopy train-personality --register {folder.name}")
