@@ -63,7 +63,7 @@ def _scratch_server(server: DatabaseServer, backup: Opened) -> Iterator[Embedded
     try:
         aside = scratch.folder / "unpacked"
         shutil.rmtree(aside, ignore_errors=True)
-        scratch.replace_data(unpack_base_backup(server, backup.path, aside))
+        scratch.replace_data(unpack_base_backup(backup.path, aside))
         yield scratch
     finally:
         shutil.rmtree(scratch.folder)
