@@ -87,13 +87,19 @@ def owner() -> str:
 
 @pytest.fixture
 def settings(owner: str, tmp_path: Path) -> Settings:
-    """Default settings, whatever `.env` says, for `owner`."""
-    return Settings(_env_file=None, default_owner=owner, casiopy_data=tmp_path, worker_in_process=False)
+    """Settings of a service for `owner`, whatever `.env` says: no worker, and no embedder, which storing must not need."""
+    return Settings(
+        _env_file=None,
+        default_owner=owner,
+        casiopy_data=tmp_path,
+        worker_in_process=False,
+        embedding_model="packaged:none",
+    )
 
 
 @pytest.fixture
 async def client(settings: Settings, migrated_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The service over HTTP, keyless on loopback, without the worker."""
+    """The service over HTTP, keyless on loopback."""
     app = create_app(settings, migrated_url)
     transport = httpx.ASGITransport(app)
     async with (
