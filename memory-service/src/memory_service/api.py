@@ -8,6 +8,7 @@ from memory_service.errors import ErrorBody
 from memory_service.feedback.router import router as feedback
 from memory_service.interactions.router import router as interactions
 from memory_service.personas.router import router as personas
+from memory_service.recall.router import router as recall
 from memory_service.sessions.router import router as sessions
 from memory_service.stats.router import router as stats
 from memory_service.users.router import router as users
@@ -20,6 +21,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     feedback,
     users,
     stats,
+    recall,
 )
 
 _REFUSALS: dict[int | str, dict[str, object]] = {

@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from memory_service import __version__
 from memory_service.api import include_routers
 from memory_service.auth import LoopbackGuard
+from memory_service.background import background_work
 from memory_service.db import Database
 from memory_service.errors import install_error_handlers
 from memory_service.health import PartHealth
@@ -26,7 +27,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
         try:
-            yield
+            async with background_work(app, settings, database_url):
+                yield
         finally:
             await app.state.database.close()
 

@@ -1,0 +1,40 @@
+"""What runs beside the requests: the embedder always, the worker unless it has a process of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from memory_service.db import Database
+from memory_service.embeddings.background import configured_embedder
+from memory_service.health import PartHealth
+from memory_service.settings import Settings
+from memory_service.worker import Worker
+
+
+def _elsewhere() -> PartHealth:
+    return PartHealth(
+        status="ok", detail="WORKER_IN_PROCESS is false: `casiopy worker` does the work; look at its log for how it is"
+    )
+
+
+@asynccontextmanager
+async def background_work(app: FastAPI, settings: Settings, database_url: str) -> AsyncIterator[None]:
+    """Start embedder and worker, show them in /health, and stop them again."""
+    database: Database = app.state.database
+    embedder = configured_embedder(settings, database)
+    app.state.embedder = embedder
+    app.state.background_parts["embedder"] = embedder.health
+    app.state.background_parts["worker"] = _elsewhere
+    embedder.start()
+    worker: Worker | None = None
+    if settings.worker_in_process:
+        worker = Worker(database_url, database, embedder)
+        app.state.background_parts["worker"] = worker.health
+        worker.start()
+    try:
+        yield
+    finally:
+        if worker is not None:
+            await worker.close()
+        await embedder.close()

@@ -1,0 +1,118 @@
+"""The service's embedder: loads in the background, answers questions first, and says how it is."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from memory_service.db import Database
+from memory_service.embeddings.embedder import (
+    EMBEDDING_ERRORS,
+    Embedder,
+    EmbedderNotReady,
+    EmbedderUnavailable,
+    Kind,
+    Vectors,
+)
+from memory_service.embeddings.registry import ModelMismatch, agree_on_model
+from memory_service.embeddings.sentence_transformer import load
+from memory_service.embeddings.thread import EmbeddingThread, Urgency
+from memory_service.health import PartHealth
+from memory_service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# A database that is away at start usually comes back within seconds.
+_ASK_AGAIN_SECONDS = 2.0
+
+
+class BackgroundEmbedder:
+    """An embedder that may not be there yet, or ever: storing and recall go on without it.
+
+    Attributes:
+        model_id: the loaded model's row in `embedding_models`; None until the embedder is ready.
+    """
+
+    def __init__(self, setting: str, load: Callable[[], Embedder], database: Database) -> None:
+        self.model_id: int | None = None
+        self._setting = setting
+        self._load = load
+        self._database = database
+        self._embedder: Embedder | None = None
+        self._status: Literal["ok", "loading", "failed"] = "loading"
+        self._detail = "the embedding model is still loading"
+        self._decided = asyncio.Event()
+        self._thread: EmbeddingThread | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin loading; returns at once."""
+        self._thread = EmbeddingThread()
+        self._task = asyncio.create_task(self._prepare(self._thread), name="load embedder")
+
+    async def close(self) -> None:
+        """Stop embedding; a model that is still loading is abandoned."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if self._thread is not None:
+            self._thread.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it embeds now."""
+        return self._status == "ok"
+
+    async def decided(self) -> None:
+        """Wait until the model is loaded or has failed."""
+        await self._decided.wait()
+
+    async def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """Vectors of `texts`, one row of length 1 each.
+
+        Raises:
+            EmbedderNotReady: none now. EMBEDDING_ERRORS: a text could not be embedded.
+        """
+        embedder = self._embedder
+        if embedder is None or self._thread is None or self._status != "ok":
+            raise EmbedderNotReady(self._detail)
+        urgency = Urgency.QUESTION if kind == "question" else Urgency.MEMORY
+        return await self._thread.run(urgency, lambda: embedder.embed(texts, kind))
+
+    def health(self) -> PartHealth:
+        """How the embedder is, with the model's name and dimension."""
+        facts = {"model": self._setting, "dimension": self._embedder.dimension if self._embedder else None}
+        return PartHealth.model_validate({"status": self._status, "detail": self._detail} | facts)
+
+    async def _prepare(self, thread: EmbeddingThread) -> None:
+        try:
+            self._embedder = await thread.run(Urgency.MEMORY, self._load)
+            self.model_id = await self._agree(self._embedder)
+        except (EmbedderUnavailable, ModelMismatch) as error:
+            self._status, self._detail = "failed", str(error)
+            log.error("No embedder: %s", error)
+        except (OSError, *EMBEDDING_ERRORS) as error:
+            self._status = "failed"
+            self._detail = f"EMBEDDING_MODEL={self._setting} could not be loaded: {error}. See the service's log."
+            log.exception("No embedder")
+        else:
+            self._status, self._detail = "ok", f"revision {self._embedder.revision or 'unknown'}"
+        self._decided.set()
+
+    async def _agree(self, embedder: Embedder) -> int:
+        while True:
+            try:
+                async with self._database.unowned() as connection:
+                    return await agree_on_model(connection, embedder)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("The embedder waits for the database (%s)", type(error).__name__)
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+def configured_embedder(settings: Settings, database: Database) -> BackgroundEmbedder:
+    """The embedder the settings name, not started."""
+    model = settings.embedding_model
+    return BackgroundEmbedder(model, partial(load, model, settings.embedding_threads), database)

@@ -1,0 +1,76 @@
+"""The model whose vectors the database holds. Vectors of two models are never mixed: their angles mean nothing together."""
+
+from typing import Protocol
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from memory_service.models import EmbeddingModel, Owner
+
+# Any number, the same for every process: two starting at once agree on one model.
+_REGISTRY_LOCK = 882_020_252
+_ANY_VECTOR = text("SELECT EXISTS (SELECT FROM embeddings)")
+_AS_OWNER = text("SELECT set_config('app.owner_id', :owner, true)")
+
+
+class ModelIdentity(Protocol):
+    """What the registry needs to know of a model."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
+
+
+class ModelMismatch(Exception):
+    """The database's vectors come from another model; the message says which, and what to do."""
+
+
+async def agree_on_model(connection: AsyncConnection, model: ModelIdentity) -> int:
+    """The database's id of `model`, which becomes its one active model while there are no vectors of another.
+
+    Raises:
+        ModelMismatch: there are; nothing is changed.
+    """
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _REGISTRY_LOCK})
+    active = (await connection.execute(select(EmbeddingModel).where(EmbeddingModel.active))).one_or_none()
+    if active is not None:
+        if _same(active, model):
+            return int(active.id)
+        if await _any_vector(connection):
+            raise ModelMismatch(
+                f"The stored vectors were made by {_described(active)}, but EMBEDDING_MODEL is {_described(model)}. Vectors "
+                "of two models cannot be compared, so nothing is embedded and recall goes by words alone until you set "
+                f"EMBEDDING_MODEL={active.name} again and restart. Moving stored vectors to another model is not possible "
+                "yet in this release."
+            )
+        await connection.execute(update(EmbeddingModel).where(EmbeddingModel.active).values(active=False))
+    values = {"name": model.name, "revision": model.revision, "dimension": model.dimension, "active": True}
+    statement = insert(EmbeddingModel).values(values)
+    statement = statement.on_conflict_do_update(
+        index_elements=["name", "revision"], set_={"active": True, "dimension": model.dimension}
+    )
+    return int((await connection.execute(statement.returning(EmbeddingModel.id))).scalar_one())
+
+
+def _same(active: ModelIdentity, model: ModelIdentity) -> bool:
+    """Known weights decide; without them, the name."""
+    if active.dimension != model.dimension:
+        return False
+    return active.revision == model.revision if active.revision and model.revision else active.name == model.name
+
+
+async def _any_vector(connection: AsyncConnection) -> bool:
+    """Whether any owner has a vector. Row-level security shows one owner's rows at a time."""
+    for owner in (await connection.scalars(select(Owner.id))).all():
+        await connection.execute(_AS_OWNER, {"owner": owner})
+        if await connection.scalar(_ANY_VECTOR):
+            return True
+    return False
+
+
+def _described(model: ModelIdentity) -> str:
+    return f"{model.name} (revision {model.revision or 'unknown'}, {model.dimension} dimensions)"

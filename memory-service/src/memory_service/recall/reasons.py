@@ -1,0 +1,100 @@
+"""Why an exchange was recalled, in plain words, and recalled exchanges as lines of a prompt. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+# A reply is one to three sentences; longer texts are cut in the summary so that one of them cannot fill a prompt.
+_LINE_CHARS = 600
+
+_SENTENCES = {
+    "es": {
+        "meaning": "se parece por el significado (puesto {rank}, coseno {score})",
+        "words": "comparte {words}",
+        "no_words": "no comparte palabras",
+        "unembedded": "aún no tiene vector",
+        "point": ",",
+        "quoted": "«{word}»",
+        "words_only": "búsqueda solo por palabras: {why}",
+    },
+    "en": {
+        "meaning": "close in meaning (rank {rank}, cosine {score})",
+        "words": "shares {words}",
+        "no_words": "shares no words",
+        "unembedded": "has no vector yet",
+        "point": ".",
+        "quoted": "“{word}”",
+        "words_only": "found by words only: {why}",
+    },
+}
+_WHY = {
+    "es": {
+        "loading": "el modelo de embeddings aún se está cargando",
+        "slow": "el modelo de embeddings tardó demasiado en contestar",
+        "failed": "no hay modelo de embeddings (véase /health)",
+        "off": "la consulta no pidió el brazo denso",
+    },
+    "en": {
+        "loading": "the embedding model is still loading",
+        "slow": "the embedding model took too long to answer",
+        "failed": "there is no embedding model (see /health)",
+        "off": "the request did not ask for the dense arm",
+    },
+}
+# More words than this tell a reader nothing new.
+_WORDS_SHOWN = 5
+
+
+def _language(language: str) -> str:
+    return language if language in _SENTENCES else "en"
+
+
+def why_words_only(cause: str, language: str) -> str:
+    """The sentence for a recall without its dense arm; `cause` is loading, slow, failed or off."""
+    known = _language(language)
+    return _SENTENCES[known]["words_only"].format(why=_WHY[known][cause])
+
+
+def reason(
+    dense: tuple[int, float] | None, words: Sequence[str], language: str, *, words_only: str | None = None
+) -> str:
+    """Why this exchange was recalled.
+
+    Args:
+        dense: place and cosine in the dense arm, if it has one.
+        words: the question's words it shares, rarest first.
+        language: ISO code of the persona's language; Spanish or, for all others, English.
+        words_only: the sentence of `why_words_only` when the dense arm did not run.
+    """
+    say = _SENTENCES[_language(language)]
+    parts = []
+    if dense is not None:
+        cosine = f"{dense[1]:.2f}".replace(".", say["point"])
+        parts.append(say["meaning"].format(rank=dense[0], score=cosine))
+    if words:
+        shown = ", ".join(say["quoted"].format(word=word) for word in words[:_WORDS_SHOWN])
+        parts.append(say["words"].format(words=shown))
+    elif dense is not None:
+        parts.append(say["no_words"])
+    if dense is None:
+        parts.append(words_only or say["unembedded"])
+    return "; ".join(parts)
+
+
+class Line(Protocol):
+    """What the summary needs of a memory."""
+
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def content(self) -> str: ...
+
+
+def context_summary(memories: Iterable[Line]) -> str:
+    """One dated bullet per memory, oldest first, whatever their order of relevance; empty when there are none."""
+    lines = sorted((memory.created_at, " ".join(memory.content.split())) for memory in memories)
+    return "\n".join(f"- {moment:%Y-%m-%d}: {_cut(text)}" for moment, text in lines)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE_CHARS else text[: _LINE_CHARS - 1].rstrip() + "…"

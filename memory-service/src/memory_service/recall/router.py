@@ -1,0 +1,29 @@
+"""POST /memory/context for prompts, POST /recall to look into it."""
+
+from fastapi import APIRouter, Request
+
+from memory_service.personas.service import resolve
+from memory_service.recall import service
+from memory_service.recall.schemas import Context, ContextRequest, Recalled, RecallRequest
+from memory_service.unit_of_work import OwnerId, Transaction, TransactionalRoute
+
+router = APIRouter(tags=["recall"], route_class=TransactionalRoute)
+
+
+@router.post("/memory/context")
+async def memory_context(asked: ContextRequest, request: Request, connection: Transaction, owner: OwnerId) -> Context:
+    """What the persona should remember now, best first, and as dated lines for a prompt."""
+    full = RecallRequest.model_validate(asked.model_dump())
+    return service.as_context(await _recall(full, request, connection, owner))
+
+
+@router.post("/recall")
+async def recall(asked: RecallRequest, request: Request, connection: Transaction, owner: OwnerId) -> Recalled:
+    """The same with the exchanges themselves; `arms` compares the ways of finding them."""
+    return await _recall(asked, request, connection, owner)
+
+
+async def _recall(asked: RecallRequest, request: Request, connection: Transaction, owner: str) -> Recalled:
+    state = request.app.state
+    persona = await resolve(connection, owner, asked.persona, state.settings.default_persona)
+    return await service.recall(connection, state.embedder, persona, asked)

@@ -1,0 +1,23 @@
+"""`casiopy worker`: the background work in a process of its own."""
+
+import asyncio
+
+from memory_service.db import Database
+from memory_service.embeddings.background import configured_embedder
+from memory_service.settings import Settings
+from memory_service.worker.worker import Worker
+
+
+async def run(settings: Settings, database_url: str) -> None:
+    """Work until cancelled."""
+    database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
+    embedder = configured_embedder(settings, database)
+    worker = Worker(database_url, database, embedder)
+    embedder.start()
+    worker.start()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await worker.close()
+        await embedder.close()
+        await database.close()
