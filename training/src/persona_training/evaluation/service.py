@@ -1,0 +1,63 @@
+"""The memory service as the gate and deploy see it: the system prompt out, reports and deployments in.
+
+The service may be away; both commands then say so and go on, because everything they register also lies in files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from persona_training.settings import Settings
+
+TIMEOUT_SECONDS = 5.0  # loopback answers in milliseconds; this bounds how long an operator waits for a hung service
+
+
+class MemoryService:
+    """A client of the HTTP interface; nothing raises when it is away: methods return None or a sentence for the operator."""
+
+    def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        self.url = settings.memory_service_url
+        self._client = httpx.Client(
+            base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport, trust_env=False
+        )
+
+    def system_prompt(self) -> str | None:
+        """The system prompt made from core memory, or None when the service is away or has none."""
+        try:
+            response = self._client.get("/core-memory/system-prompt/generate")
+            response.raise_for_status()
+            prompt = response.json()["system_prompt"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+        return prompt if isinstance(prompt, str) and prompt.strip() else None
+
+    def register_report(self, adapter_id: str, report: dict[str, Any]) -> str:
+        """Hand over a gate report; handing the same one over twice changes nothing."""
+        return self._post(f"/adapters/{adapter_id}/report", report, "report", str(report["report_id"]))
+
+    def register_deployment(self, adapter_id: str, deployment: dict[str, Any], key: str) -> str:
+        """Hand over a deployment, {tag, host, live, smoke}; `key` tells a repetition from a second deployment."""
+        return self._post(f"/adapters/{adapter_id}/deployments", deployment, "deployment", key)
+
+    def _post(self, path: str, body: dict[str, Any], what: str, key: str) -> str:
+        try:
+            response = self._client.post(path, json=body, headers={"Idempotency-Key": key})
+        except httpx.HTTPError as error:
+            return (
+                f"The memory service at {self.url} does not answer ({type(error).__name__}): the {what} stays in its file "
+                "only. Start it with `casiopy serve` and run the same command again to register it."
+            )
+        if response.is_success:
+            return f"Registered the {what} with the memory service at {self.url}."
+        return f"The memory service at {self.url} refused the {what} ({response.status_code}): {_detail(response)}"
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return response.text[:200]
+    return str(body.get("detail", body)) if isinstance(body, dict) else str(body)[:200]

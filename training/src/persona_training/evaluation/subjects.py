@@ -1,0 +1,132 @@
+"""Who is being judged: from the name on the command line to an adapter folder or an Ollama tag, with the reason why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from persona_training.adapters import Manifest, adapters_in, read_adapter
+from persona_training.errors import AdapterError
+
+Backend = Literal["transformers", "ollama"]
+
+_WEEK_TAG = re.compile(r"^(?P<name>[\w./-]+):week(?P<week>\d{1,2})$")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model of a comparison.
+
+    Attributes:
+        name: as asked for: an adapter id, a folder, a tag.
+        backend: where it replies.
+        folder: the adapter folder, None for a tag that no adapter here is known for.
+        manifest: of that adapter.
+        reason: why this backend and adapter were chosen.
+    """
+
+    name: str
+    backend: Backend
+    folder: Path | None
+    manifest: Manifest | None
+    reason: str
+
+    @property
+    def adapter_id(self) -> str | None:
+        """The adapter's id, or None."""
+        return None if self.manifest is None else str(self.manifest["adapter_id"])
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the adapter's weights, or None."""
+        if self.manifest is None or self.manifest["weights"] is None:
+            return None
+        return str(self.manifest["weights"]["sha256"])
+
+    @property
+    def layer(self) -> int | None:
+        """1, 2 or 3, or None."""
+        return None if self.manifest is None else int(self.manifest["layer"])
+
+
+def find_adapter(name: str, adapters_dir: Path) -> Path | None:
+    """The folder of an adapter id or path, or None."""
+    for candidate in (adapters_dir / name, Path(name)):
+        if (candidate / "manifest.json").is_file():
+            return candidate
+    return None
+
+
+def newest_adapter_of_week(adapters_dir: Path, week: int, year: int | None = None) -> Path | None:
+    """The newest finished layer-2 adapter of an ISO week (of any year when none is given), or None."""
+    for folder, manifest in adapters_in(adapters_dir):
+        of = manifest["week"]
+        usable = manifest["layer"] == 2 and manifest["status"] == "finished"
+        if usable and of and of["number"] == week and year in (None, of["year"]):
+            return folder
+    return None
+
+
+def week_of_tag(tag: str) -> int | None:
+    """5 for "casiopy:week05", None for other names."""
+    match = _WEEK_TAG.match(tag)
+    return int(match["week"]) if match else None
+
+
+def find_subject(
+    name: str,
+    adapters_dir: Path,
+    *,
+    wanted: Backend | None,
+    tag_is_served: Callable[[str], bool],
+    adapter_of_tag: Callable[[str], str | None],
+) -> Subject:
+    """Resolve a name.
+
+    Args:
+        name: adapter id or folder, or an Ollama tag such as casiopy:week05.
+        adapters_dir: where adapters live.
+        wanted: a backend asked for, or None to choose: an adapter replies in this process, a tag that Ollama knows replies
+            there, and a weekly tag that it does not know means the newest adapter of that week.
+        tag_is_served: does a reachable Ollama know this tag?
+        adapter_of_tag: the adapter a tag was deployed from, or None.
+
+    Raises:
+        AdapterError: nothing is known under that name, or not for the backend asked for.
+    """
+    folder = find_adapter(name, adapters_dir)
+    if folder is not None and wanted != "ollama":
+        return Subject(name, "transformers", folder, read_adapter(folder), f"{folder} is an adapter folder")
+    if folder is None and wanted != "transformers" and tag_is_served(name):
+        known = adapter_of_tag(name)
+        home = find_adapter(known, adapters_dir) if known else None
+        told = f"deployed from {known}" if known else "of unknown origin"
+        return Subject(
+            name, "ollama", home, read_adapter(home) if home else None, f"Ollama serves the tag {name}, {told}"
+        )
+    if wanted == "ollama":
+        raise AdapterError(f"Ollama does not serve a model called {name!r}, or does not answer. See `ollama list`.")
+    week = week_of_tag(name)
+    weekly = newest_adapter_of_week(adapters_dir, week) if week is not None else None
+    if weekly is not None:
+        why = f"no reachable Ollama serves {name}, so the newest adapter of week {week} replies: {weekly.name}"
+        return Subject(name, "transformers", weekly, read_adapter(weekly), why)
+    known_ids = ", ".join(manifest["adapter_id"] for _, manifest in list(adapters_in(adapters_dir))[:6]) or "none yet"
+    raise AdapterError(
+        f"Nothing is called {name!r}: not an adapter in {adapters_dir} ({known_ids}), and no reachable Ollama serves it."
+    )
+
+
+def default_baseline(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
+    """What an adapter is compared with when nobody says: its parent; layer 1 has none and must rise above the base."""
+    if subject.manifest is None or subject.manifest["parent"] is None:
+        return None, "no parent: it must rise above the base model"
+    parent = adapters_dir / subject.manifest["parent"]["adapter_id"]
+    if not (parent / "manifest.json").is_file():
+        raise AdapterError(
+            f"The parent {parent.name} of {subject.adapter_id} is not in {adapters_dir}. Restore it or give --baseline."
+        )
+    return parent, f"the layer it was trained on: {parent.name}"

@@ -1,0 +1,230 @@
+"""A server that speaks Ollama's HTTP interface, for tests and for trying a deployment without Ollama.
+
+It keeps models in memory, checks digests as the real one does, and replies from a list instead of from the weights. `fail`
+makes any step go wrong: a status code, a stream cut in the middle, or silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Json = dict[str, Any]
+REPLY = "*suspiro* Aquí estoy, mortal. Qué ilusión."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a step goes wrong: `status` 400 or 500 with `{"error": …}`, "cut" (the stream ends early), "error_line" (an error
+    inside a 200 stream) or "slow" (nothing for `seconds`). `after` requests of that step succeed first."""
+
+    kind: int | str
+    after: int = 0
+    seconds: float = 3.0
+
+
+@dataclass
+class StandInOllama:
+    """Use as a context manager; `url` is its address.
+
+    Attributes:
+        models: tag to {"digest", "system", "template", "parameters", "files"}.
+        blobs: digest to content.
+        failures: step to failure; steps are version, tags, blob_head, blob, create, show, copy, delete, chat.
+        requests: (step, body) of everything that was asked, in order.
+        speak: (tag, messages, options) to a reply.
+    """
+
+    models: dict[str, Json] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    requests: list[tuple[str, Json]] = field(default_factory=list)
+    speak: Callable[[str, list[Json], Json], str] = field(default=lambda _tag, _messages, _options: REPLY)
+    url: str = ""
+
+    def __enter__(self) -> StandInOllama:
+        owner = self
+
+        class Handler(_Handler):
+            stand_in = owner
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def fail(self, step: str, kind: int | str, after: int = 0, seconds: float = 3.0) -> None:
+        """Let a step go wrong from its (after + 1)-th request on."""
+        self.failures[step] = Failure(kind, after + self.count(step), seconds)
+
+    def count(self, step: str) -> int:
+        """How often a step was asked for."""
+        return sum(asked == step for asked, _ in self.requests)
+
+    def digest_of(self, tag: str) -> str | None:
+        """Digest of a served tag, or None."""
+        model = self.models.get(tag)
+        return None if model is None else str(model["digest"])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stand_in: StandInOllama
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Tests read `requests` instead."""
+
+    def do_GET(self) -> None:
+        steps = {"/api/version": ("version", self._version), "/api/tags": ("tags", self._tags)}
+        step, answer = steps.get(self.path, ("unknown", self._unknown))
+        self._answer(step, answer, {})
+
+    def do_HEAD(self) -> None:
+        digest = self.path.rpartition("/")[2]
+        known = digest in self.stand_in.blobs
+        self._answer("blob_head", lambda _: self._reply(200 if known else 404, None), body={"digest": digest})
+
+    def do_DELETE(self) -> None:
+        self._answer("delete", self._delete, body=self._read_json())
+
+    def do_POST(self) -> None:
+        if self.path.startswith("/api/blobs/"):
+            content = self._read()
+            digest = self.path.rpartition("/")[2]
+            self._answer("blob", lambda _: self._blob(digest, content), body={"digest": digest, "bytes": len(content)})
+            return
+        steps = {
+            "/api/create": ("create", self._create),
+            "/api/show": ("show", self._show),
+            "/api/copy": ("copy", self._copy),
+            "/api/chat": ("chat", self._chat),
+        }
+        step, answer = steps.get(self.path, ("unknown", self._unknown))
+        self._answer(step, answer, self._read_json())
+
+    def _answer(self, step: str, answer: Callable[[Json], None], body: Json) -> None:
+        failure = self.stand_in.failures.get(step)
+        fails = failure is not None and self.stand_in.count(step) >= failure.after
+        self.stand_in.requests.append((step, body))
+        if failure is None or not fails:
+            answer(body)
+        elif isinstance(failure.kind, int):
+            self._reply(failure.kind, {"error": f"{step} was made to fail"})
+        elif failure.kind == "error_line":
+            self._stream([{"status": "working"}, {"error": f"{step} was made to fail"}])
+        elif failure.kind == "cut":
+            self._stream([{"status": "working", "message": {"role": "assistant", "content": "*sus"}}], cut=True)
+        else:
+            time.sleep(failure.seconds)
+            self._reply(500, {"error": "too late"})
+
+    def _read(self) -> bytes:
+        length = self.headers.get("Content-Length")
+        if length is not None:
+            return self.rfile.read(int(length))
+        parts = []
+        while size := int(self.rfile.readline().strip() or b"0", 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        return b"".join(parts)
+
+    def _read_json(self) -> Json:
+        value = json.loads(self._read() or b"{}")
+        return value if isinstance(value, dict) else {}
+
+    def _reply(self, status: int, body: Mapping[str, Any] | None) -> None:
+        content = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _stream(self, lines: list[Json], cut: bool = False) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in lines:
+            content = json.dumps(line).encode() + b"\n"
+            self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+        if cut:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _version(self, _: Json) -> None:
+        self._reply(200, {"version": "0.0.0-stand-in"})
+
+    def _tags(self, _: Json) -> None:
+        models = [{"name": t, "model": t, "digest": m["digest"]} for t, m in sorted(self.stand_in.models.items())]
+        self._reply(200, {"models": models})
+
+    def _blob(self, digest: str, content: bytes) -> None:
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            self._reply(400, {"error": "digest mismatch"})
+            return
+        self.stand_in.blobs[digest] = content
+        self._reply(201, None)
+
+    def _create(self, body: Json) -> None:
+        if "from" in body:
+            self._reply(500, {"error": f"pull model manifest: {body['from']} is not served here"})
+            return
+        missing = [digest for digest in body.get("files", {}).values() if digest not in self.stand_in.blobs]
+        if missing or not body.get("files"):
+            self._reply(
+                400, {"error": f"blob {missing[0]} not found" if missing else "neither 'from' or 'files' was specified"}
+            )
+            return
+        content = {key: body.get(key) for key in ("files", "system", "template", "parameters")}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        self.stand_in.models[body["model"]] = {**content, "digest": digest}
+        self._stream([{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}])
+
+    def _known(self, tag: object) -> Json | None:
+        model = self.stand_in.models.get(str(tag))
+        if model is None:
+            self._reply(404, {"error": f"model '{tag}' not found"})
+        return model
+
+    def _show(self, body: Json) -> None:
+        model = self._known(body.get("model"))
+        if model is not None:
+            self._reply(200, {"system": model.get("system") or "", "template": model.get("template") or ""})
+
+    def _copy(self, body: Json) -> None:
+        model = self._known(body.get("source"))
+        if model is not None:
+            self.stand_in.models[body["destination"]] = dict(model)
+            self._reply(200, None)
+
+    def _delete(self, body: Json) -> None:
+        if self._known(body.get("model")) is not None:
+            del self.stand_in.models[body["model"]]
+            self._reply(200, None)
+
+    def _chat(self, body: Json) -> None:
+        if self._known(body.get("model")) is None:
+            return
+        reply = self.stand_in.speak(body["model"], body["messages"], body.get("options", {}))
+        pieces = [
+            {"message": {"role": "assistant", "content": piece + " "}, "done": False} for piece in reply.split(" ")
+        ]
+        self._stream([*pieces, {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}])
+
+    def _unknown(self, _: Json) -> None:
+        self._reply(404, {"error": "404 page not found"})
