@@ -15,6 +15,12 @@ CREATE EXTENSION IF NOT EXISTS vector;
 CREATE FUNCTION f_unaccent(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
 $$ SELECT regexp_replace(normalize(lower($1), NFD), '[\u0300-\u036f]', '', 'g') $$;
 
+-- Text for the text index: signs outside ASCII become blanks. Where the database's character type is C, as on the embedded
+-- server, PostgreSQL's parser takes them for letters, and «gato» in quotes or ¿gato with its question mark would be other
+-- words than gato. Ranges: Latin-1 signs, general punctuation, arrows to dingbats, CJK punctuation, variation marks, emoji.
+CREATE FUNCTION f_words(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT regexp_replace($1, '[\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u2190-\u2bff\u3000-\u303f\ufe00-\ufe0f\U0001f000-\U0001faff]+', ' ', 'g') $$;
+
 -- A model whose vectors are in the database; at most one is active, and start-up checks that it is the configured one.
 CREATE TABLE embedding_models (
     id SERIAL NOT NULL,
@@ -237,7 +243,7 @@ CREATE TABLE interactions (
     content_hash BYTEA NOT NULL,
     embedding_status TEXT DEFAULT 'pending' NOT NULL,
     metadata JSONB DEFAULT '{}'::jsonb NOT NULL,
-    lexemes TSVECTOR GENERATED ALWAYS AS (to_tsvector('spanish', input_text || ' ' || output_text) || to_tsvector('english', input_text || ' ' || output_text) || to_tsvector('simple', f_unaccent(input_text || ' ' || output_text))) STORED NOT NULL,
+    lexemes TSVECTOR GENERATED ALWAYS AS (to_tsvector('spanish', f_words(input_text || ' ' || output_text)) || to_tsvector('english', f_words(input_text || ' ' || output_text)) || to_tsvector('simple', f_unaccent(f_words(input_text || ' ' || output_text)))) STORED NOT NULL,
     CONSTRAINT pk_interactions PRIMARY KEY (id),
     CONSTRAINT fk_interactions_owner_id_persona_id FOREIGN KEY(owner_id, persona_id) REFERENCES personas (owner_id, id) ON DELETE CASCADE,
     CONSTRAINT fk_interactions_owner_id_session_id FOREIGN KEY(owner_id, session_id) REFERENCES sessions (owner_id, id) ON DELETE CASCADE,

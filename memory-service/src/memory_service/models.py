@@ -189,9 +189,9 @@ class Interaction(Base):
     lexemes: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(
-            "to_tsvector('spanish', input_text || ' ' || output_text) || "
-            "to_tsvector('english', input_text || ' ' || output_text) || "
-            "to_tsvector('simple', f_unaccent(input_text || ' ' || output_text))",
+            "to_tsvector('spanish', f_words(input_text || ' ' || output_text)) || "
+            "to_tsvector('english', f_words(input_text || ' ' || output_text)) || "
+            "to_tsvector('simple', f_unaccent(f_words(input_text || ' ' || output_text)))",
             persisted=True,
         ),
     )

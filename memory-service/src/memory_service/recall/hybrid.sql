@@ -10,7 +10,7 @@ WITH word AS (
         to_tsvector('spanish', token) AS spanish,
         to_tsvector('english', token) AS english,
         to_tsvector('simple', f_unaccent(token)) AS plain
-    FROM ts_parse('default', :question)
+    FROM ts_parse('default', f_words(:question))
     WHERE tokid <> 12 -- blanks and punctuation
 ),
 -- Words that only hold a sentence together, in the language that has more of them in this question ("son" is a family
@@ -24,7 +24,7 @@ form AS (
     WHERE NOT (spanish = '' AND spanish_lead >= 0) AND NOT (english = '' AND spanish_lead <= 0)
 ),
 mine AS MATERIALIZED (
-    SELECT id, lexemes
+    SELECT id, lexemes, content_hash
     FROM interactions
     WHERE user_id = :user_id
       AND persona_id = :persona_id
@@ -70,8 +70,10 @@ SELECT
     lexical.score AS lexical_score,
     lexical.rank AS lexical_rank,
     (SELECT max(score) FROM lexical) AS lexical_high,
-    lexical.words
+    lexical.words,
+    content_hash
 FROM dense
 FULL JOIN lexical USING (id)
+JOIN mine USING (id)
 WHERE dense.rank <= :candidates
    OR lexical.rank <= :candidates

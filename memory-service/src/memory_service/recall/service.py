@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -51,7 +53,8 @@ async def recall(
         candidates=_CANDIDATES,
     )
     rows = {row.id: row for row in await repository.candidates(connection, question)}
-    best = fuse([_candidate(row) for row in rows.values()], _ranges(rows), WEIGHTS)[: request.limit]
+    fused = fuse([_candidate(row) for row in rows.values()], _ranges(rows), WEIGHTS)
+    best = _without_repeats(fused, {row.id: row.content_hash for row in rows.values()})[: request.limit]
     exchanges = await repository.exchanges(connection, [one.candidate.id for one in best])
     note = None if cause is None else why_words_only(cause, persona.language)
     hits = [
@@ -92,6 +95,12 @@ def _candidate(row: Row[Any]) -> Candidate:
     if row.lexical_rank is not None:
         scores[LEXICAL] = ArmScore(row.lexical_rank, row.lexical_score)
     return Candidate(row.id, scores)
+
+
+def _without_repeats(fused: Sequence[Fused], content: Mapping[UUID, bytes]) -> list[Fused]:
+    """The same words said twice are one memory: the first (equal scores: the newest) stands for all."""
+    first = {content[one.candidate.id]: one for one in reversed(fused)}
+    return [one for one in fused if first[content[one.candidate.id]] is one]
 
 
 def _ranges(rows: dict[Any, Row[Any]]) -> dict[str, Range]:

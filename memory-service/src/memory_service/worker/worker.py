@@ -107,7 +107,6 @@ class Worker:
                     batch_size=_CLAIM,
                     max_concurrent_tasks=2 * _CLAIM,
                     heartbeat_timeout=_TAKE_OVER_AFTER,
-                    shutdown_on_listener_failure=True,
                 )
             finally:
                 pool.terminate()
