@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import eq, ge, le
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, case, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import Select, Table, case, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -116,8 +116,8 @@ async def recent_replies(connection: AsyncConnection, persona_id: UUID, before: 
 
 
 async def create(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    """Store interactions."""
-    await connection.execute(insert(Interaction), rows)
+    """Store interactions, given by column name."""
+    await connection.execute(insert(cast(Table, Interaction.__table__)), rows)
 
 
 async def find(connection: AsyncConnection, interaction_id: UUID) -> Row[Any] | None:

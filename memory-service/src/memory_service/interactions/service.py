@@ -99,7 +99,7 @@ def _row(
         "quality": quality.as_dict(),
         "dropped": bool(quality.drops),
         "content_hash": content_hash(exchange.input_text, exchange.output_text),
-        "metadata_": exchange.metadata,
+        "metadata": exchange.metadata,
     }
 
 
