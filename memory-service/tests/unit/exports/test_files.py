@@ -104,12 +104,12 @@ def test_weeks_in_utc(year: int, number: int, timezone: str, start: str, end: st
 
 
 @given(
-    st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001, st.sampled_from(["Europe/Madrid", "UTC", "Asia/Tokyo"])
+    st.integers(31_536_000, 7_258_118_400).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
+    st.sampled_from(["Europe/Madrid", "UTC", "Asia/Tokyo"]),
 )
 def test_every_moment_lies_in_its_week(moment: datetime, timezone: str) -> None:
-    aware = moment.replace(tzinfo=UTC)
-    week = iso_week(*week_containing(aware, timezone), timezone)
-    assert week.start <= aware < week.end
+    week = iso_week(*week_containing(moment, timezone), timezone)
+    assert week.start <= moment < week.end
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,8 @@ def test_impossible_weeks_say_what_to_give(year: int, number: int, timezone: str
 
 def built(created: datetime, rows: list[Turn]) -> dict[str, object]:
     content = jsonl(chatml(row, "Eres Casiopy.") for row in conversations(rows, 6))
-    entries = [
-        {"interaction_id": t.interaction_id, "session_id": t.session_id, "split": "train", "content_hash": "0" * 64, "quality_score": 0.9}
-        for t in rows
-    ]  # fmt: skip
+    entry = {"split": "train", "content_hash": "0" * 64, "quality_score": 0.9}
+    entries = [{"interaction_id": t.interaction_id, "session_id": t.session_id} | entry for t in rows]
     week = iso_week(2026, 4, "Europe/Madrid")
     filters = {"min_quality": 0.6, "val_share": 0.1, "seed": 7, "max_turns": 6}
     description = manifest.Description(

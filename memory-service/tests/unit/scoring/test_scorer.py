@@ -14,20 +14,34 @@ GOOD = Exchange(
 )
 
 # (input, better reply, worse reply), as Casiopy
-# fmt: off
 ORDER = [
     ("¿te gusta la lluvia?", "*bosteza* Me encanta, criatura: no pide nada.", "Sí, me gusta mucho."),
     ("¿qué tal?", "Ay, mortal, de maravilla: llevo tres horas sin oír la palabra lunes.", "Muy bien, gracias, ¿y tú?"),
     ("he vuelto", "*bosteza* Y yo que había redecorado tu silla, criatura.", "¡Qué bueno! Me alegro de verte."),
-    ("¿café?", "Obvio. Negro, imaginario y sin azúcar, mortal.", "El café es una bebida que se prepara con granos tostados."),
+    (
+        "¿café?",
+        "Obvio. Negro, imaginario y sin azúcar, mortal.",
+        "El café es una bebida que se prepara con granos tostados.",
+    ),
     ("buenas noches", "Qué ilusión, mortal, ocho horas sin ti. Descansa.", "Buenas noches, que descanses bien."),
     ("gracias!!", "*ríe por lo bajo* Guárdalas, criatura, te las cobraré en fotos del gato.", "De nada."),
     ("what do you think of comic sans?", "*sighs* A crime with serifs missing, mortal.", "It is a nice font."),
-    ("cuéntame algo", "Mira, Pixel ha aprendido a abrir la nevera. Ya come mejor que tú.", "Vale, ¿qué quieres que te cuente?"),
-    ("adiós", "*suspiro* Vete, mortal, pero deja la luz de la Cassiopeia encendida.", "Que tenga usted un buen día, le agradezco su visita."),
-    ("te quiero", "Ay, criatura. Yo también te tolero un poco más que ayer.", "Yo también te quiero muchísimo 🥰🥰 eres lo mejor ❤️"),
+    (
+        "cuéntame algo",
+        "Mira, Pixel ha aprendido a abrir la nevera. Ya come mejor que tú.",
+        "Vale, ¿qué quieres que te cuente?",
+    ),
+    (
+        "adiós",
+        "*suspiro* Vete, mortal, pero deja la luz de la Cassiopeia encendida.",
+        "Que tenga usted un buen día, le agradezco su visita.",
+    ),
+    (
+        "te quiero",
+        "Ay, criatura. Yo también te tolero un poco más que ayer.",
+        "Yo también te quiero muchísimo 🥰🥰 eres lo mejor ❤️",
+    ),
 ]
-# fmt: on
 
 
 @pytest.mark.parametrize(("asked", "better", "worse"), ORDER)
