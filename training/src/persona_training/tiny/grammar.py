@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from persona_training.messages import Message
 from persona_training.tiny import lexicon as lex
 from persona_training.tiny import patterns as pat
+from persona_training.tiny import words
 
 # Share of exchanges in Spanish: the first persona speaks Spanish, and English must not be lost altogether.
 SPANISH_SHARE = 0.8
@@ -55,8 +56,14 @@ def _spanish_slots(rng: random.Random) -> Slots:
     advice, hobby, why, colour, season, meaning = (
         pick(options) for options in (lex.ADVICE, lex.HOBBIES, lex.REASONS, lex.COLOURS, lex.SEASONS, lex.MEANINGS)
     )
-    thing = _thing(rng)
+    thing, word = _thing(rng), pick(words.COMMON)
     return {
+        "word": word,
+        "Word": _capitalised(word),
+        "words": words.some_words(rng),
+        "verb": pick(lex.VERBS),
+        "hour": f"{rng.randint(0, 23)}:{rng.choice(('00', '15', '30', '45'))}",
+        "count": rng.randint(2, 99),
         "thing": thing,
         "Thing": _capitalised(thing.el),
         "other": _thing(rng),

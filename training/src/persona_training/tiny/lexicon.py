@@ -128,6 +128,11 @@ cero|uno|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|trece|catorc
 dieciocho
 """)
 
+VERBS = _rows("""
+tiene|mira|quiere|busca|deja|trae|lleva|pierde|encuentra|guarda|rompe|arregla|limpia|prueba|compra|vende|olvida|
+recuerda|pide|espera|cambia|esconde|enseña|cuenta|odia|prefiere|estudia|prepara|dibuja|entiende|pone|quita|mueve
+""")
+
 EN_NOUNS = _rows("""
 coffee|tea|bread|cheese|chocolate|music|rain|snow|the sea|the forest|a good book|a short story|a long walk|
 a quiet evening|a video game|an old game|a new song|a small garden|a train ride|the weekend|summer|winter|

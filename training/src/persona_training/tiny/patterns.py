@@ -189,6 +189,32 @@ ES_PATTERNS = (
         weight=2,
     ),
     Pattern(
+        ("repite: {words}", "di {words}", "escribe {words}", "¿cómo se escribe {words}?", "repite conmigo: {words}"),
+        ("{words}", "{words}", "{words}.", "Se escribe así: {words}."),
+        weight=9,
+        framed=False,
+    ),
+    Pattern(
+        ("¿qué significa {word}?", "no conozco la palabra {word}", "hoy he aprendido la palabra {word}"),
+        ("La palabra {word} se usa mucho.", "{Word} es una palabra {thing.adj}.", "Con {word} se puede decir {words}."),
+        weight=3,
+    ),
+    Pattern(
+        ("{person} {verb} {thing.el} {moment}", "{moment} {person} {verb} {thing.el}", "{person} {verb} {thing.un}"),
+        (
+            "¿Y qué hizo {person} con {thing.el}?",
+            "Si {person} {verb} {thing.el}, será {reason}.",
+            "No sabía que {person} {verb} {thing.un} {thing.adj}.",
+            "Bueno, {thing.el} es {thing.adj} y {person} lo sabe.",
+        ),
+        weight=4,
+    ),
+    Pattern(
+        ("¿a qué hora es {thing.el}?", "¿cuándo es {thing.el}?", "¿cuánto dura {thing.el}?"),
+        ("{Thing} es a las {hour}.", "A las {hour}, {moment}.", "Dura unos {count} minutos."),
+        weight=2,
+    ),
+    Pattern(
         ("gracias", "muchas gracias", "adiós", "hasta luego", "buenas noches", "nos vemos {moment}"),
         (
             "De nada. Que vaya bien.",
