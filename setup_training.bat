@@ -1,0 +1,24 @@
+@echo off
+rem Prepare this machine for training: a virtual environment, torch, the training package, then a check of all of it.
+rem Set PYTHON to choose another Python, TORCH_PIP_ARGS to choose another build of torch.
+setlocal
+cd /d "%~dp0"
+if not defined PYTHON set PYTHON=python
+
+%PYTHON% -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>nul
+if errorlevel 1 (
+  echo Casiopy needs Python 3.11 or newer; '%PYTHON%' is older or missing. Try: set PYTHON=py -3.11 1>&2
+  exit /b 1
+)
+if not exist .venv\Scripts\python.exe (
+  echo Making .venv ...
+  %PYTHON% -m venv .venv || exit /b 1
+)
+set PIP=.venv\Scripts\python.exe -m pip install --disable-pip-version-check --quiet
+
+echo Installing torch (the large part) ...
+%PIP% %TORCH_PIP_ARGS% torch==2.13.0 || exit /b 1
+echo Installing the training package ...
+%PIP% -c constraints.txt -e . -e training || exit /b 1
+.venv\Scripts\python.exe -m persona_training doctor
+exit /b %errorlevel%
