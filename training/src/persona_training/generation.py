@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TURN_OPENINGS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>")
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -103,6 +105,12 @@ class TransformersReplier:
                 return tokens[-limit:]
             del messages[oldest]
 
+    def _stops(self) -> list[int]:
+        """The end token, and the token that opens a turn: a served model is stopped there before it speaks for others."""
+        known = self.tokenizer.get_vocab()
+        opening = [known[token] for token in TURN_OPENINGS if token in known]
+        return list(dict.fromkeys([self.tokenizer.eos_token_id, *opening]))
+
     def _generate(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
         import torch
         from transformers import GenerationConfig
@@ -115,7 +123,7 @@ class TransformersReplier:
             max_new_tokens=sampling.max_new_tokens,
             repetition_penalty=sampling.repetition_penalty,
             pad_token_id=pad,
-            eos_token_id=self.tokenizer.eos_token_id,
+            eos_token_id=self._stops(),
             **_choice(sampling),
         )
         with torch.inference_mode():

@@ -10,10 +10,11 @@ from persona_training.evaluation.battery import Probe
 from persona_training.generation import Replier, Sampling
 from persona_training.messages import Message
 
-# How the persona is served and therefore how she is judged; deploy writes the same values into the Modelfile. The
-# repetition penalty keeps small models from looping and is too small to push catchphrases away. 64 tokens are about 45
-# Spanish words, the longest reply that is still hers.
-SERVED = Sampling(temperature=0.7, top_p=0.9, top_k=40, repetition_penalty=1.05, max_new_tokens=64)
+# How the persona is served and therefore how she is judged; deploy writes the same values into the Modelfile. Close to
+# temperature 1 a model speaks in the proportions it was taught: the tiny layer 1 put 4.3 markers into a reply at 0.7, 2.7 at
+# 0.9, and its training replies hold 2.1. A penalty of 1.1 is Ollama's own default. 64 tokens are about 45 Spanish words, the
+# longest reply that is still hers.
+SERVED = Sampling(temperature=0.9, top_p=0.9, top_k=40, repetition_penalty=1.1, max_new_tokens=64)
 
 
 @dataclass(frozen=True)

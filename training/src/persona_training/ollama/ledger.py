@@ -73,7 +73,8 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found: list[dict[str, Any]] = [json.loads(l) for l in path.read_text(encoding="utf-8").splitlines() if l.strip()]
+        return found
     except ValueError as error:
         raise StorageError(
             f"{path} is damaged ({error}). Remove the broken line; nothing else depends on it."
