@@ -95,6 +95,7 @@ class Stack:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.console = Console(highlight=False)
+        self.begun = time.monotonic()
         self.data = _folder(root, "CASIOPY_DATA", ".casiopy")
         self.exports = _folder(root, "EXPORTS_DIR", "exports")
         self.adapters = _folder(root, "LORA_ADAPTERS_DIR", "lora_adapters")
@@ -132,6 +133,7 @@ class Stack:
 
     def start(self) -> None:
         """Start the parts one after the other; returns when each of them answers."""
+        self.begun = time.monotonic()
         for part in self._parts:
             _require_free(part)
         for part in self._parts:

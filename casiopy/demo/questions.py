@@ -29,8 +29,8 @@ def _ask(client: httpx.Client, question: dict[str, str], limit: int = 3) -> tupl
     return answer["memories"], time.perf_counter() - begun
 
 
-def first_memory(stack: Stack, client: httpx.Client, started: float) -> None:
-    """Ask the first question at once, while vectors are still being made: words alone find what they can."""
+def first_memory(stack: Stack, client: httpx.Client) -> None:
+    """Ask the first question at once, while the month is still coming in."""
     question = _questions()[0]
     memories, _ = _ask(client, question, 1)
     seconds = time.monotonic() - started

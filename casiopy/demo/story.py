@@ -18,6 +18,8 @@ __all__ = ["DemoError", "tell"]
 
 # Embedding 400 exchanges takes about 20 s on one core, after loading the model (measured on 2 cores).
 _EMBED_SECONDS = 180.0
+# After so many sessions there is something to recall; vectors may still be on their way, words are searchable at once.
+_FIRST_SESSIONS = 3
 
 
 def tell(stack: Stack) -> None:
@@ -26,7 +28,6 @@ def tell(stack: Stack) -> None:
     Raises:
         DemoError: a chapter failed; the message says which, and the next run goes on from there.
     """
-    started = time.monotonic()
     path = stack.data / "demo.json"
     progress = Progress.load(path)
     try:
@@ -34,7 +35,6 @@ def tell(stack: Stack) -> None:
         with httpx.Client(base_url=stack.api_url, timeout=30) as client:
             _remember(stack, client, sample, progress)
             progress.save(path)
-            questions.first_memory(stack, client, started)
             _await_embeddings(stack, client)
             questions.show_scores(stack, client, sample)
             questions.show_recall(stack, client)
@@ -47,7 +47,7 @@ def tell(stack: Stack) -> None:
         raise DemoError(
             f"The memory service did not take a request: {error}. Its log: {stack.data / 'logs' / 'memory_service.log'}"
         ) from None
-    stack.console.print(f"\n[bold green]The loop is closed[/] after {time.monotonic() - started:.0f} s.\n")
+    stack.console.print(f"\n[bold green]The loop is closed[/] after {time.monotonic() - stack.begun:.0f} s.\n")
 
 
 def _remember(stack: Stack, client: httpx.Client, sample: list[SampleExchange], progress: Progress) -> None:
@@ -70,6 +70,8 @@ def _remember(stack: Stack, client: httpx.Client, sample: list[SampleExchange], 
         for name, exchanges in sessions:
             progress.sessions[name] = post_session(client, name, exchanges, told)
             progress.save(stack.data / "demo.json")
+            if len(progress.sessions) == _FIRST_SESSIONS:
+                questions.first_memory(stack, client)
     viewers = len({exchange.user_id for exchange in sample})
     stack.console.print(
         f"  {len(sample)} exchanges of {viewers} viewers in {len(progress.sessions)} sessions, each scored as it came in."
