@@ -33,11 +33,10 @@ def first_memory(stack: Stack, client: httpx.Client) -> None:
     """Ask the first question at once, while the month is still coming in."""
     question = _questions()[0]
     memories, _ = _ask(client, question, 1)
-    seconds = time.monotonic() - started
     if memories:
-        stack.console.print(
-            f"  First recalled memory after {seconds:.0f} s: [italic]{_one_line(memories[0]['content'])}[/]"
-        )
+        seconds = time.monotonic() - stack.begun
+        stack.console.print(f"  First recalled memory after {seconds:.0f} s, asked «{escape(question['query'])}»:")
+        stack.console.print(f"      [italic]{escape(_one_line(memories[0]['content'], 110))}[/]")
 
 
 def show_scores(stack: Stack, client: httpx.Client, sample: list[SampleExchange]) -> None:
