@@ -5,12 +5,14 @@ from fastapi import APIRouter, FastAPI
 from memory_service import health
 from memory_service.core_memory.router import router as core_memory
 from memory_service.errors import ErrorBody
+from memory_service.exports.router import router as exports
 from memory_service.feedback.router import router as feedback
 from memory_service.interactions.router import router as interactions
 from memory_service.personas.router import router as personas
 from memory_service.recall.router import router as recall
 from memory_service.sessions.router import router as sessions
 from memory_service.stats.router import router as stats
+from memory_service.topics.router import router as topics
 from memory_service.users.router import router as users
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -22,6 +24,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     users,
     stats,
     recall,
+    topics,
+    exports,
 )
 
 _REFUSALS: dict[int | str, dict[str, object]] = {

@@ -16,6 +16,7 @@ from memory_service.db import Database, asyncpg_arguments
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.queue import EMBED_INTERACTIONS
 from memory_service.health import PartHealth
+from memory_service.topics import service as topics
 from memory_service.worker.embedding import EmbeddingWork
 from memory_service.worker.upkeep import prune_queue_log
 
@@ -117,6 +118,14 @@ class Worker:
         @queue.entrypoint(EMBED_INTERACTIONS)
         async def embed_interactions(job: Job) -> None:
             await work.embed_interactions(job)
+
+        @queue.entrypoint(topics.REFRESH_TOPICS, concurrency_limit=1)
+        async def refresh_topics(job: Job) -> None:
+            await topics.refresh_job(self._database, job.payload or b"{}")
+
+        @queue.schedule("refresh_everyones_topics", "7 * * * *")
+        async def refresh_everyones_topics(_: Schedule) -> None:
+            await topics.refresh_everyone(self._database)
 
         @queue.schedule("heal_embeddings", "* * * * *")
         async def heal_embeddings(_: Schedule) -> None:
