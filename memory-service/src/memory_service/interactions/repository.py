@@ -77,7 +77,7 @@ def training_ready(persona_id: UUID, wanted: TrainingFilter) -> Select[Any]:
         Interaction.persona_id == persona_id,
         ~Interaction.dropped,
         Interaction.quality_score >= wanted.min_quality,
-        func.btrim(Interaction.output_text) != "",
+        Interaction.output_text.regexp_match(r"\S"),
         ~_OPTED_OUT,
     )
     return _within(statement, wanted)

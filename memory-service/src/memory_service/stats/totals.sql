@@ -5,7 +5,7 @@ WITH exchange AS (
            interaction.dropped,
            NOT interaction.dropped
                AND interaction.quality_score >= :min_quality
-               AND btrim(interaction.output_text) <> ''
+               AND interaction.output_text ~ '\S'
                AND NOT session.opt_out_training
                AND NOT viewer.opt_out_training AS training_ready
     FROM interactions AS interaction
