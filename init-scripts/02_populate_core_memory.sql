@@ -25,6 +25,7 @@ INSERT INTO owners (id) VALUES ('local') ON CONFLICT DO NOTHING;
 -- settings.style is how the quality score recognises her voice: regular expressions without regard to case or accents,
 -- the languages she may answer in (her own first), and the shortest and longest reply in words. Without it the
 -- score has no opinion on style. A backslash is written twice, because this is JSON.
+-- settings.public_names are names that redaction leaves in a dataset, because they are part of the character.
 INSERT INTO personas (id, owner_id, slug, name, language, settings)
 VALUES ('019b6654-eb80-71e7-9472-f38b80a4df5a', 'local', 'casiopy', 'Casiopy', 'es', '{
     "style": {
@@ -48,7 +49,8 @@ VALUES ('019b6654-eb80-71e7-9472-f38b80a4df5a', 'local', 'casiopy', 'Casiopy', '
         ],
         "languages": ["es", "en"],
         "length_words": [5, 45]
-    }
+    },
+    "public_names": ["Casiopy", "Ana", "la jefa", "ana_lajefa", "Pixel", "La Cassiopeia", "la Tripulación"]
 }'::jsonb)
 ON CONFLICT DO NOTHING;
 

@@ -99,17 +99,27 @@ class Redactor:
     """Redacts the texts of one export.
 
     `viewers` maps every viewer id of the export to further names of that person (display name, name they gave).
+    `others` are viewers outside the export whose ids may be mentioned in it.
     `key` makes the numbering: whoever does not have it cannot tell which viewer has which number.
     """
 
-    def __init__(self, key: str, viewers: Mapping[str, Iterable[str]], allowed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        key: str,
+        viewers: Mapping[str, Iterable[str]],
+        allowed: Iterable[str] = (),
+        others: Iterable[str] = (),
+    ) -> None:
         self._key = key.encode()
         self._allowed = frozenset(_folded(name) for name in allowed)
         ranked = sorted(viewers, key=lambda viewer: (self._digest(viewer), viewer))
         self._numbers = {viewer: number for number, viewer in enumerate(ranked, start=1)}
         self._names = {viewer: [viewer, *viewers[viewer]] for viewer in ranked}
         self._handles = {_folded(viewer): viewer for viewer in reversed(ranked)}
-        self._everyone = self._name_pattern(ranked, re.IGNORECASE)
+        elsewhere = sorted(set(others) - set(viewers))
+        for other in elsewhere:
+            self._handles.setdefault(_folded(other), other)
+        self._everyone = self._name_pattern([*ranked, *elsewhere], re.IGNORECASE)
 
     def viewer(self, viewer_id: str) -> str:
         """The pseudonym of a viewer, `viewer_<n>`; also for one who only was mentioned."""
@@ -161,7 +171,7 @@ class Redactor:
             for match in own.finditer(piece) if own else ():
                 yield "name", *match.span(), self.viewer(viewer_id)
         for match in self._everyone.finditer(piece) if self._everyone else ():
-            yield "name", *match.span(), self.viewer(self._handles[_folded(match.group())])
+            yield "name", *match.span(), self.viewer(self._handles.get(_folded(match.group()), match.group()))
 
     def _name_pattern(self, names: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str] | None:
         """Any of the names as whole words, longest first; names too short or allowed to stay are left out."""
