@@ -245,6 +245,7 @@ class Memory(Base):
         _belongs_to("interactions", "source_interaction_id"),
         UniqueConstraint("owner_id", "id"),
         Index(None, "owner_id", "user_id", "created_at"),
+        Index(None, "owner_id", "source_interaction_id"),
         CheckConstraint("type IN ('fact', 'preference', 'event', 'system')", "type"),
         CheckConstraint("length(content) BETWEEN 1 AND 10000", "content_length"),
         CheckConstraint("length(key) <= 255", "key_length"),

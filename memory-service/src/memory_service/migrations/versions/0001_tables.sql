@@ -346,6 +346,8 @@ CREATE TABLE memories (
     CONSTRAINT fk_memories_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
 );
 
+CREATE INDEX ix_memories_owner_id_source_interaction_id ON memories (owner_id, source_interaction_id);
+
 CREATE INDEX ix_memories_owner_id_user_id_created_at ON memories (owner_id, user_id, created_at);
 
 -- One vector of an interaction or a memory, under the model that made it. `part` numbers several vectors of one text.
