@@ -45,7 +45,7 @@ def test_python_examples_work_as_written(page: Path, service: Service) -> None:
 def test_make_targets_and_scripts_that_pages_name_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"\bmake ([a-z][a-z-]+)", text):
+    for target in re.findall(r"(?:^|`)make ([a-z][a-z-]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"`make {target}` is not a chore"
     for script in re.findall(r"python (?:training/)?(\w+\.py)", text):
         assert (ROOT / "training" / script).is_file(), f"{script} does not exist"
