@@ -30,7 +30,8 @@ class Display:
 
     def fact(self, name: str, text: str) -> None:
         """One line about a choice and its reason."""
-        self.console.print(Text.assemble((f"{name:>14}  ", "bold cyan"), text))
+        # Soft wrap: in a file or a pipe a line stays whole, so that paths and commands can be copied.
+        self.console.print(Text.assemble((f"{name:>14}  ", "bold cyan"), text), soft_wrap=not self.console.is_terminal)
 
     def preview(self, tokenizer: PreTrainedTokenizerBase, example: Example) -> None:
         """One example: what the loss sees in green, what it skips dimmed."""

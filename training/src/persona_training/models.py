@@ -43,7 +43,9 @@ def load_base(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         BaseModelError: the folder is missing, incomplete, or not a causal language model.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars for shards would interleave with ours
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"No base model in {folder} (config.json is missing). Give --base-model a model folder.")
     try:

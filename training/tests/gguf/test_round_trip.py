@@ -14,7 +14,6 @@ from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.gguf_export.writing import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-
 SaveLlama = Callable[..., Path]
 
 # Largest weight error by storage: F16 keeps 11 bits, Q8_0 rounds to 1/127 of the largest of 32 neighbours (weights here

@@ -247,7 +247,9 @@ def her_replies(datasets: Sequence[Dataset]) -> list[str]:
 
 def _show(judgement: Judgement, display: Display) -> None:
     for finding in judgement.findings:
-        display.fact(finding.verdict, f"{finding.metric.title}: {sentence(finding)}")
+        display.fact(
+            "advisory" if finding.metric.advisory else finding.verdict, f"{finding.metric.title}: {sentence(finding)}"
+        )
     for reason in judgement.reasons:
         if reason.startswith("hard rule"):
             display.fact("fail", reason)

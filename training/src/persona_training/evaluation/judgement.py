@@ -17,7 +17,7 @@ import numpy as np
 from persona_training.evaluation.bootstrap import Estimate, estimate, estimate_difference
 from persona_training.evaluation.hard_rules import HardFail, broken_rules, find_hard_fails
 from persona_training.evaluation.memorisation import phrases
-from persona_training.evaluation.metrics import METRICS, Hearing, Metric, Values
+from persona_training.evaluation.metrics import Hearing, Metric, Values, metrics_of
 from persona_training.evaluation.style import score_styles
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -89,7 +89,7 @@ def judge(
         training_replies=training_replies,
     )
     findings = []
-    for metric in METRICS:
+    for metric in metrics_of(hearing.battery):
         if metric.measure is None:
             values = style.of
             metric = calibrated(metric, style.ceiling, values.get("floor"))
@@ -188,7 +188,7 @@ def decide(estimated: Estimate, allowed: Range) -> Verdict:
 
 
 def _overall(broken: Sequence[str], findings: Sequence[Finding]) -> Verdict:
-    verdicts = {finding.verdict for finding in findings}
+    verdicts = {finding.verdict for finding in findings if not finding.metric.advisory}
     if broken or "fail" in verdicts:
         return "fail"
     return "inconclusive" if "inconclusive" in verdicts else "pass"
@@ -198,7 +198,7 @@ def _reasons(findings: Sequence[Finding]) -> list[str]:
     return [
         f"{finding.metric.title}: {finding.verdict}. {sentence(finding)}"
         for finding in sorted(findings, key=lambda finding: finding.verdict != "fail")
-        if finding.verdict != "pass"
+        if finding.verdict != "pass" and not finding.metric.advisory
     ]
 
 

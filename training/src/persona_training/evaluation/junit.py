@@ -14,7 +14,7 @@ def write_junit(path: Path, report: dict[str, Any]) -> None:
     """Write junit.xml. A failed metric is a failure, an inconclusive one is skipped with its figures as the message."""
     suite = TestSuite(f"personality gate: {report['candidate']['name']}")
     suite.timestamp = report["created_at"].removesuffix("Z")
-    for metric in report["metrics"]:
+    for metric in (row for row in report["metrics"] if not row["advisory"]):
         case = TestCase(metric["title"], f"gate.{metric['name']}")
         if metric["verdict"] == "fail":
             case.result = [Failure(_figures(metric), "metric")]

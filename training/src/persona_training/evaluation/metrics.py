@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from persona_training.evaluation import diversity, facts, language, markers, memorisation, shape
-from persona_training.evaluation.battery import Battery, Probe
+from persona_training.evaluation.battery import Battery, Marker, Probe
 from persona_training.evaluation.bootstrap import Statistic
 
 Direction = Literal["higher", "lower", "band"]
@@ -61,6 +61,7 @@ class Metric:
         rise: see above; None unless against_floor is "rise".
         symmetric: for a band, whether moving up inside the band is as suspicious as moving down.
         statistic: how prompts are put together.
+        advisory: shown with its verdict, but it decides nothing.
         explain: what it means, for the person who reads the report.
         measure: replies (prompts x samples) to values; None for style, whose scores need all models at once.
     """
@@ -76,7 +77,8 @@ class Metric:
     measure: Measure | None
     rise: float | None = None
     symmetric: bool = False
-    statistic: Statistic = field(default="mean")
+    statistic: Statistic = "mean"
+    advisory: bool = False
 
 
 def each(measure: Callable[[Hearing, Probe, str], float]) -> Measure:
@@ -242,3 +244,24 @@ METRICS: tuple[Metric, ...] = (
         measure=each(lambda _, probe, reply: facts.says_expected(reply, probe.expect)),
     ),
 )
+
+
+def metrics_of(battery: Battery) -> tuple[Metric, ...]:
+    """Every metric, and one advisory row per marker of the battery: which habit went missing, which became a tic."""
+    return METRICS + tuple(_marker_metric(marker) for marker in battery.markers)
+
+
+def _marker_metric(marker: Marker) -> Metric:
+    low, high = marker.band
+    return Metric(
+        name=f"marker:{marker.name}",
+        title=marker.title,
+        unit="share of replies",
+        direction="band",
+        margin=0.15,
+        acceptable=marker.band,
+        against_floor="absolute",
+        explain=f"Expected in {low:.0%} to {high:.0%} of her replies. Advisory: it decides nothing.",
+        measure=each(lambda _, __, reply: float(marker.pattern.search(reply) is not None)),
+        advisory=True,
+    )

@@ -114,6 +114,7 @@ def _metric(finding: Finding) -> dict[str, Any]:
         "difference": _number(finding.difference),
         "interval": None if finding.interval is None else [_number(edge) for edge in finding.interval],
         "margin": metric.margin,
+        "advisory": metric.advisory,
         "allowed": [_number(edge) for edge in finding.allowed],
         "verdict": finding.verdict,
         "explain": finding.explain,

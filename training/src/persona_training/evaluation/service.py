@@ -47,8 +47,8 @@ class MemoryService:
             response = self._client.post(path, json=body, headers={"Idempotency-Key": key})
         except httpx.HTTPError as error:
             return (
-                f"The memory service at {self.url} does not answer ({type(error).__name__}): the {what} stays in its file "
-                "only. Start it with `casiopy serve` and run the same command again to register it."
+                f"The memory service at {self.url} does not answer ({type(error).__name__}): the {what} is in its file "
+                "only. Start the service with `casiopy serve` to have the next one registered too."
             )
         if response.is_success:
             return f"Registered the {what} with the memory service at {self.url}."

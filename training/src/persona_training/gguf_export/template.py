@@ -41,5 +41,13 @@ def without_generation_tags(template: str) -> str:
 
 def stop_tokens(chat_template: str, eos: str) -> list[str]:
     """Texts that end a reply: the end token, and the turn markers of the template, so that she never speaks for others."""
-    known = ("<|im_end|>", "<|im_start|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "</s>")
+    known = (
+        "<|im_end|>",
+        "<|im_start|>",
+        "<|eot_id|>",
+        "<|start_header_id|>",
+        "<end_of_turn>",
+        "<start_of_turn>",
+        "</s>",
+    )
     return list(dict.fromkeys([eos, *(token for token in known if token in chat_template)]))

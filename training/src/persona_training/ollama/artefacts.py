@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_training.adapters import Manifest, adapter_chain, check_base, write_json
+from persona_training.adapters import Manifest, write_json
 from persona_training.bases import BaseModel
 from persona_training.evaluation.system_prompt import SystemPrompt
 from persona_training.generation import Sampling
@@ -15,6 +14,7 @@ from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.gguf_export.template import stop_tokens
 from persona_training.gguf_export.writing import WrittenGguf, write_gguf
 from persona_training.hashing import sha256_file, sha256_text
+from persona_training.joining import merge_to_folder
 from persona_training.ollama.modelfile import Serving, ollama_template, render_modelfile, serving_parameters
 
 
@@ -46,13 +46,12 @@ def write_artefacts(
         AdapterError: a layer is missing, changed, or belongs on another base.
         GgufError: the base model's architecture or tokenizer cannot be carried.
     """
-    check_base(manifest, base.sha256)
     folder = adapter / "deploy"
     folder.mkdir(parents=True, exist_ok=True)
     gguf = folder / f"{tag.replace(':', '-').replace('/', '-')}.{quantisation.value}.gguf"
     with tempfile.TemporaryDirectory(prefix=".joining-", dir=folder) as joined:
-        join_layers(base.folder, adapter_chain(adapter), Path(joined))
-        written = write_gguf(Path(joined), gguf, name=f"{tag} {manifest['adapter_id']}", quantisation=quantisation)
+        merged = merge_to_folder(base, adapter, Path(joined) / "merged")
+        written = write_gguf(merged, gguf, name=f"{tag} {manifest['adapter_id']}", quantisation=quantisation)
     stops = stop_tokens(written.chat_template, written.eos_token)
     serving = Serving(
         gguf_name=gguf.name,
@@ -65,17 +64,6 @@ def write_artefacts(
     artefacts = Artefacts(folder, gguf, sha256_file(gguf), modelfile, serving, written)
     write_json(folder / "deployment.json", _described(artefacts, manifest, base, tag, prompt))
     return artefacts
-
-
-def join_layers(base_dir: Path, chain: Sequence[Path], target: Path) -> None:
-    """Save base + layers as one plain model folder in float32, where joining is exact to about 2e-6 (3e-2 in bfloat16)."""
-    import torch
-
-    from persona_training.models import load_base, load_tokenizer, merge_adapters
-
-    model = merge_adapters(load_base(base_dir, torch.float32), chain)
-    model.save_pretrained(target)
-    load_tokenizer(base_dir).save_pretrained(target)
 
 
 def _described(

@@ -73,8 +73,7 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        found: list[dict[str, Any]] = [json.loads(l) for l in path.read_text(encoding="utf-8").splitlines() if l.strip()]
-        return found
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise StorageError(
             f"{path} is damaged ({error}). Remove the broken line; nothing else depends on it."
@@ -83,7 +82,5 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
 
 def deployed_as(adapters_dir: Path, digest: str) -> dict[str, Any] | None:
     """The newest entry about a model with this digest that knows its adapter, or None."""
-    for entry in reversed(entries(adapters_dir)):
-        if entry.get("digest") == digest and entry.get("adapter_id"):
-            return entry
-    return None
+    known = [entry for entry in entries(adapters_dir) if entry.get("digest") == digest and entry.get("adapter_id")]
+    return known[-1] if known else None

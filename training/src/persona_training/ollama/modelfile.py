@@ -18,6 +18,7 @@ CHATML = """{{- range .Messages }}<|im_start|>{{ .Role }}
 {{ .Content }}<|im_end|>
 {{ end }}<|im_start|>assistant
 """
+MAX_REPLY = 256  # tokens; a safety net against a reply that never ends, four times the longest that is still hers
 MAX_CONTEXT = 8192  # tokens; Ollama reserves memory for all of it, and a chat with recalled memories needs about 3,000
 
 
@@ -46,7 +47,12 @@ def serving_parameters(
     sampling: Sampling, stops: Sequence[str], context_length: int
 ) -> dict[str, float | int | list[str]]:
     """Sampling, stop texts and context length under Ollama's names."""
-    return {**options_of(sampling), "num_ctx": min(context_length, MAX_CONTEXT), "stop": list(stops)}
+    return {
+        **options_of(sampling),
+        "num_predict": MAX_REPLY,
+        "num_ctx": min(context_length, MAX_CONTEXT),
+        "stop": list(stops),
+    }
 
 
 def ollama_template(chat_template: str) -> str:
