@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI
 
 from memory_service import health
+from memory_service.adapters.router import router as adapters
 from memory_service.core_memory.router import router as core_memory
 from memory_service.errors import ErrorBody
 from memory_service.exports.router import router as exports
@@ -26,6 +27,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recall,
     topics,
     exports,
+    adapters,
 )
 
 _REFUSALS: dict[int | str, dict[str, object]] = {
