@@ -12,6 +12,7 @@ from memory_service.api import include_routers
 from memory_service.auth import LoopbackGuard
 from memory_service.background import background_work
 from memory_service.db import Database
+from memory_service.embeddings.background import Load
 from memory_service.errors import install_error_handlers
 from memory_service.health import PartHealth
 from memory_service.limits import BodyLimit
@@ -20,14 +21,17 @@ from memory_service.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, database_url: str) -> FastAPI:
-    """The service over the migrated database at `database_url`."""
+def create_app(settings: Settings, database_url: str, *, load_embedder: Load | None = None) -> FastAPI:
+    """The service over the migrated database at `database_url`.
+
+    `load_embedder` loads another embedder than the one EMBEDDING_MODEL names (a client's tests bring a small one).
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
         try:
-            async with background_work(app, settings, database_url):
+            async with background_work(app, settings, database_url, load_embedder):
                 yield
         finally:
             await app.state.database.close()

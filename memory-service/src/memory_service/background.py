@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from memory_service.db import Database
-from memory_service.embeddings.background import configured_embedder
+from memory_service.embeddings.background import Load, configured_embedder
 from memory_service.health import PartHealth
 from memory_service.settings import Settings
 from memory_service.worker import Worker
@@ -19,10 +19,12 @@ def _elsewhere() -> PartHealth:
 
 
 @asynccontextmanager
-async def background_work(app: FastAPI, settings: Settings, database_url: str) -> AsyncIterator[None]:
+async def background_work(
+    app: FastAPI, settings: Settings, database_url: str, load: Load | None = None
+) -> AsyncIterator[None]:
     """Start embedder and worker, show them in /health, and stop them again."""
     database: Database = app.state.database
-    embedder = configured_embedder(settings, database)
+    embedder = configured_embedder(settings, database, load)
     app.state.embedder = embedder
     app.state.background_parts["embedder"] = embedder.health
     app.state.background_parts["worker"] = _elsewhere

@@ -18,12 +18,15 @@ from memory_service.embeddings.embedder import (
     Vectors,
 )
 from memory_service.embeddings.registry import ModelMismatch, agree_on_model
-from memory_service.embeddings.sentence_transformer import load
+from memory_service.embeddings.sentence_transformer import load as load_model
 from memory_service.embeddings.thread import EmbeddingThread, Urgency
 from memory_service.health import PartHealth
 from memory_service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Loads a model in the thread that will use it; raises EmbedderUnavailable when it cannot be had.
+Load = Callable[[], Embedder]
 
 # A database that is away at start usually comes back within seconds.
 _ASK_AGAIN_SECONDS = 2.0
@@ -36,7 +39,7 @@ class BackgroundEmbedder:
         model_id: the loaded model's row in `embedding_models`; None until the embedder is ready.
     """
 
-    def __init__(self, setting: str, load: Callable[[], Embedder], database: Database) -> None:
+    def __init__(self, setting: str, load: Load, database: Database) -> None:
         self.model_id: int | None = None
         self._setting = setting
         self._load = load
@@ -112,7 +115,7 @@ class BackgroundEmbedder:
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
-def configured_embedder(settings: Settings, database: Database) -> BackgroundEmbedder:
-    """The embedder the settings name, not started."""
+def configured_embedder(settings: Settings, database: Database, load: Load | None = None) -> BackgroundEmbedder:
+    """The embedder the settings name, or the one `load` loads; not started."""
     model = settings.embedding_model
-    return BackgroundEmbedder(model, partial(load, model, settings.embedding_threads), database)
+    return BackgroundEmbedder(model, load or partial(load_model, model, settings.embedding_threads), database)
