@@ -13,11 +13,12 @@ import click
 import pyrage
 import pytest
 from click.testing import CliRunner, Result
-from memory_service.backup import DatabaseServer, backup_commands
+from memory_service.backup import DatabaseServer, backup_commands, making
 from memory_service.backup.making import make_backup
 from memory_service.backup.restoring import row_counts
 from memory_service.backup.server import BackupError, embedded_server, server_at
 from memory_service.embedded import EmbeddedPostgres
+from memory_service.embedded.claim import exclusive
 from memory_service.schema import migrate
 from sqlalchemy.engine import make_url
 
@@ -100,7 +101,7 @@ def _only(home: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("hourly", ".dump"), ("daily", ".dump"), ("weekly", ".tar")])
+@pytest.mark.parametrize(("kind", "suffix"), [("daily", ".dump"), ("weekly", ".tar")])
 def test_what_was_lost_comes_back(home: Path, casiopy: Casiopy, kind: str, suffix: str) -> None:
     before = _counts(home)
     assert before["core_memory"] == 25
@@ -150,9 +151,8 @@ def test_a_database_with_content_is_replaced_only_with_yes(home: Path, casiopy: 
     assert _counts(home)["owners"] == later["owners"] - 1
 
 
-@pytest.mark.parametrize("kind", ["daily", "weekly"])
-def test_a_database_in_use_is_left_alone(home: Path, casiopy: Casiopy, kind: str) -> None:
-    casiopy("backup", kind)
+def test_a_database_in_use_is_left_alone(home: Path, casiopy: Casiopy) -> None:
+    casiopy("backup", "daily")
     with EmbeddedPostgres(home / "postgres") as server:
         psql = [str(server.binaries.program("psql")), "-X", "-q", "-A", "-t"]
         service = subprocess.Popen(
@@ -168,7 +168,7 @@ def test_a_database_in_use_is_left_alone(home: Path, casiopy: Casiopy, kind: str
         service.stdin.flush()
         assert service.stdout.readline() == "connected\n"
         before = row_counts(embedded_server(server))
-        refused = casiopy("restore", _only(home, kind), "--yes", expect=1).output
+        refused = casiopy("restore", _only(home, "daily"), "--yes", expect=1).output
         assert "is in use (1 connections: casiopy)" in refused
         assert "Stop the memory service" in refused
         assert row_counts(embedded_server(server)) == before
@@ -204,14 +204,13 @@ def test_a_damaged_backup_is_refused_with_and_without_its_checksum(home: Path, c
     assert _counts(home) == before
 
 
-@pytest.mark.parametrize("cut", [0, 10, 5_000])
-def test_a_truncated_dump_is_refused(home: Path, casiopy: Casiopy, cut: int) -> None:
+def test_a_truncated_dump_is_refused(home: Path, casiopy: Casiopy) -> None:
     casiopy("backup", "daily")
-    path = _only(home, "daily")
-    torn = home / "torn.dump"
-    torn.write_bytes(path.read_bytes()[:cut])
+    whole, torn = _only(home, "daily").read_bytes(), home / "torn.dump"
     before = _counts(home)
-    assert "pg_restore failed" in casiopy("restore", torn, "--yes", expect=1).output
+    for length in (0, 10, len(whole) // 2, len(whole) - 100):
+        torn.write_bytes(whole[:length])
+        assert "pg_restore failed" in casiopy("restore", torn, "--yes", expect=1).output, length
     assert _counts(home) == before
 
 
@@ -376,3 +375,11 @@ def test_keep_makes_what_is_due_and_lets_the_database_rest_in_between(home: Path
     keeper.communicate(timeout=30)
     assert [_only(home, kind).suffix for kind in ("hourly", "daily", "weekly")] == [".dump", ".dump", ".tar"], said
     assert not EmbeddedPostgres(home / "postgres").status().running
+
+
+def test_two_backups_at_once_take_turns(home: Path, casiopy: Casiopy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_WAIT_SECONDS", 0.2)
+    (home / "backups").mkdir()
+    with exclusive(home / "backups" / ".lock"):
+        assert "Another process has been writing a backup there" in casiopy("backup", "daily", expect=1).output
+    casiopy("backup", "daily")

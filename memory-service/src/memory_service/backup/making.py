@@ -18,6 +18,9 @@ from memory_service.embedded.claim import exclusive
 
 log = logging.getLogger(__name__)
 
+# Dumps of a year of streams take seconds; who waits longer than this should know why.
+_WAIT_SECONDS = 60.0
+
 
 def make_backup(server: DatabaseServer, folder: Path, kind: Kind, *, recipient: str | None = None) -> Backup:
     """Back `server` up into `folder/<kind>/`, encrypted for `recipient` where given; returns the finished backup.
@@ -56,7 +59,7 @@ def _workplace(folder: Path, kind: Kind) -> Iterator[Path]:
     """A private folder on the same disk, for one backup at a time."""
     try:
         (folder / kind).mkdir(parents=True, exist_ok=True)
-        with exclusive(folder / ".lock"):
+        with exclusive(folder / ".lock", doing="writing a backup there", wait=_WAIT_SECONDS):
             for left_over in (folder / kind).glob(".partial-*"):
                 shutil.rmtree(left_over)
             with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder / kind) as aside:

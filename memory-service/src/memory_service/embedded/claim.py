@@ -19,19 +19,21 @@ LOCK_WAIT_SECONDS = 200.0
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Be the only process starting or stopping a server while the block runs.
+def exclusive(
+    path: Path, *, doing: str = "starting or stopping the database", wait: float = LOCK_WAIT_SECONDS
+) -> Iterator[None]:
+    """Be the only process doing something while the block runs; waits up to `wait` seconds for the others.
 
     Raises:
-        EmbeddedPostgresError: another process held the lock for LOCK_WAIT_SECONDS.
+        EmbeddedPostgresError: another process held the lock all that time.
     """
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    deadline = time.monotonic() + wait
     with path.open("ab") as file:
         while not _lock(file, shared=False):
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
-                    f"Another process has been starting or stopping the database for {LOCK_WAIT_SECONDS:.0f} s "
-                    f"(lock {path}). Stop that process and try again."
+                    f"Another process has been {doing} for {wait:.0f} s (lock {path}). "
+                    "Let it finish or stop it, then try again."
                 )
             time.sleep(0.05)
         yield
