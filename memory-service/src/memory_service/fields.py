@@ -1,6 +1,7 @@
 """Field types that several slices' schemas share: texts PostgreSQL can store, moments in UTC, free metadata."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from memory_service.models import MAX_TEXT
 MAX_METADATA_BYTES = 16_384
 # Clocks of machines differ, a day covers every time zone mistake; anything later is a wrong unit or a wrong year.
 _AHEAD = timedelta(days=1)
+# A NUL as JSON writes it, not a text that happens to say `\u0000`.
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def storable(value: str) -> str:
@@ -50,7 +53,7 @@ def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise ValueError("metadata cannot contain NaN or infinite numbers") from None
-    if "\\u0000" in written:
+    if _ESCAPED_NUL.search(written):
         raise ValueError("texts cannot contain the NUL character")
     if len(storable(written).encode()) > MAX_METADATA_BYTES:
         raise ValueError(f"metadata takes more than {MAX_METADATA_BYTES} bytes as JSON")

@@ -204,3 +204,8 @@ async def test_deleting_an_exchange_takes_what_hangs_on_it(
     async with superuser.connect() as connection:
         left = text("SELECT count(*) FROM feedback WHERE interaction_id = :id")
         assert await connection.scalar(left, {"id": UUID(stored["id"])}) == 0
+
+
+async def test_metadata_may_speak_of_nul_without_holding_one(open_session: Post, tell: Post) -> None:
+    spoken = {"note": r"the escape \u0000", "path": "C:\\\\u0000"}
+    assert (await tell(await open_session(), metadata=spoken))["metadata"] == spoken
