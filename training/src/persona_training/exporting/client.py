@@ -1,0 +1,100 @@
+"""The memory service as the exporter sees it: ask for a dataset, stream its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from persona_training.errors import PersonaTrainingError
+
+# Selecting and redacting 100,000 exchanges takes minutes; a service that does not even accept the connection is down.
+TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_NEEDED = ("export_id", "type", "funnel", "splits", "dataset_sha256", "filters", "persona")
+
+
+class ExportError(PersonaTrainingError):
+    """No dataset could be made or fetched; the message says why and what to do."""
+
+
+class ExportClient:
+    """HTTP client for POST /exports and its rows. Use as a context manager."""
+
+    def __init__(self, url: str, api_key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ExportError(f"{url!r} is no address of a service ({error}). Try http://127.0.0.1:8820.") from None
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare: connections are opened when needed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def create(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Ask the service to select, redact and describe a dataset; returns its manifest.
+
+        Raises ExportError when the service is away, refuses, finds nothing, or answers something that is no manifest.
+        """
+        with self._said_plainly():
+            response = self._http.post("/exports", json=wanted)
+            _check(response)
+        try:
+            manifest = response.json()
+        except ValueError:
+            manifest = None
+        if not isinstance(manifest, dict) or any(key not in manifest for key in _NEEDED):
+            raise ExportError(f"{self.url} answered something that is no dataset manifest. Is this the memory service?")
+        return manifest
+
+    def rows(self, export_id: str, split: str) -> Iterator[bytes]:
+        """The file of one split, in pieces as they arrive."""
+        with (
+            self._said_plainly(),
+            self._http.stream("GET", f"/exports/{export_id}/rows", params={"split": split}) as response,
+        ):
+            if response.is_error:
+                response.read()
+            _check(response)
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def _said_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.UnsupportedProtocol:
+            raise ExportError(f"{self.url!r} is no address of a service. Try http://127.0.0.1:8820.") from None
+        except httpx.ConnectError:
+            raise ExportError(
+                f"The memory service does not answer at {self.url}. Start it with `casiopy serve` (or `make up`), "
+                "or name another address with --url or MEMORY_SERVICE_URL."
+            ) from None
+        except httpx.TransportError as error:
+            raise ExportError(
+                f"The memory service at {self.url} broke off ({type(error).__name__}). Look at its log, then try again."
+            ) from None
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    detail = body.get("detail") if isinstance(body, dict) else None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise ExportError("The memory service asks for a key. Give it with --api-key or API_KEY.")
+    raise ExportError(str(detail or f"The service answered {response.status_code} {response.reason_phrase}."))

@@ -1,0 +1,75 @@
+"""One export from the question to the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from persona_training.exporting.client import ExportClient
+from persona_training.exporting.folder import copy_rows, fetch
+from persona_training.exporting.funnel import funnel_table, outcome
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export, from where, to where. `reason` says why this type was chosen."""
+
+    wanted: dict[str, Any]
+    reason: str
+    url: str
+    api_key: str | None
+    exports_dir: Path
+    output: Path | None = None
+    transport: httpx.BaseTransport | None = None
+
+
+def run_export(request: Request, console: Console) -> Path:
+    """Make the dataset, fetch it, write the copies the commands document, and say where everything is.
+
+    Raises:
+        ExportError, StorageError: nothing is left half-written.
+    """
+    console.print(f"Exporting {request.wanted['type']} ({request.reason}) from {request.url}")
+    with ExportClient(request.url, request.api_key, request.transport) as client:
+        manifest = client.create(request.wanted)
+        console.print(funnel_table(manifest))
+        for line in outcome(manifest):
+            console.print(line)
+        folder, fetched = fetch(client, manifest, request.exports_dir)
+    copies = [copy_rows(folder / "train.jsonl", target) for target in _targets(request, manifest)]
+    console.print(f"\n{'Wrote' if fetched else 'Unchanged since it was exported:'} {_shown(folder)}", soft_wrap=True)
+    for copy in copies:
+        console.print(f"train rows also in {_shown(copy)}", soft_wrap=True)
+    console.print(_next_step(manifest), soft_wrap=True)
+    return folder
+
+
+def convenience_copy(manifest: dict[str, Any], exports_dir: Path) -> Path:
+    """Where the documented commands look: personality/personality.jsonl or episodic/week_05.jsonl."""
+    week = manifest.get("week")
+    if week is None:
+        return exports_dir / "personality" / "personality.jsonl"
+    return exports_dir / "episodic" / f"week_{week['number']:02d}.jsonl"
+
+
+def _targets(request: Request, manifest: dict[str, Any]) -> list[Path]:
+    targets = [convenience_copy(manifest, request.exports_dir)]
+    return [*targets, request.output] if request.output else targets
+
+
+def _shown(path: Path) -> str:
+    """Relative to where the person stands when that is shorter to read."""
+    resolved = path.resolve()
+    here = Path.cwd()
+    return str(resolved.relative_to(here) if resolved.is_relative_to(here) else resolved)
+
+
+def _next_step(manifest: dict[str, Any]) -> str:
+    week = manifest.get("week")
+    if week is None:
+        return f"Next: python training/train_personality_lora.py --dataset {manifest['export_id']}"
+    return f"Next: python training/train_episodic_lora.py --dataset {manifest['export_id']} --week {week['number']}"
