@@ -46,6 +46,7 @@ format: $(DEV_STAMP) ## Let the formatter have its way
 generate: $(STAMP) ## Rewrite the generated files: init-scripts/01_init_schema.sql, .env.example, the OpenAPI document
 	@$(BIN)/casiopy schema-sql > init-scripts/01_init_schema.sql
 	@$(BIN)/casiopy env-example --output .env.example
+	@$(BIN)/casiopy openapi > docs/reference/openapi.json
 
 bench: $(DEV_STAMP) ## List the benchmarks and how to run them
 	@cat benchmarks/README.md

@@ -1,6 +1,7 @@
 """The service's commands, shown by `casiopy` and `python -m memory_service`."""
 
 import asyncio
+import json
 import logging
 import signal
 import socket
@@ -102,6 +103,15 @@ def schema_sql() -> None:
     click.echo(render_schema(), nl=False)
 
 
+@click.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP interface."""
+    from memory_service.app import create_app
+
+    document = create_app(Settings(_env_file=None), "postgresql:///nothing").openapi()
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
 @click.command("env-example")
 @click.option("--output", type=click.Path(path_type=Path), help="Write there instead of printing.")
 def env_example(output: Path | None) -> None:
@@ -114,7 +124,7 @@ def env_example(output: Path | None) -> None:
         click.echo(f"Wrote {output}")
 
 
-commands: list[click.Command] = [serve, worker, migrate, schema_sql, env_example, *backup_commands]
+commands: list[click.Command] = [serve, worker, migrate, schema_sql, openapi, env_example, *backup_commands]
 
 
 def main() -> None:
