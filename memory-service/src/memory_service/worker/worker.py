@@ -72,6 +72,10 @@ class Worker:
         detail = f"{self._embedding.embedded} texts embedded since start" if self._status == "ok" else self._detail
         return PartHealth(status=self._status, detail=detail)
 
+    async def heal(self) -> int:
+        """Queue interactions that wait for a vector and have no job; returns how many. The worker does so every minute."""
+        return await self._embedding.heal()
+
     async def _keep_working(self) -> None:
         failures = 0
         while not self._stopping.is_set():
@@ -129,7 +133,7 @@ class Worker:
 
         @queue.schedule("heal_embeddings", "* * * * *")
         async def heal_embeddings(_: Schedule) -> None:
-            await work.heal()
+            await self.heal()
 
         @queue.schedule("prune_queue_log", "23 4 * * *")
         async def prune(_: Schedule) -> None:

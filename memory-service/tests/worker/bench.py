@@ -1,0 +1,120 @@
+"""A worker over a real queue with an embedder of two dimensions."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import numpy as np
+from memory_service.db import Database
+from memory_service.embeddings.background import BackgroundEmbedder
+from memory_service.embeddings.embedder import Kind, Vectors
+from memory_service.embeddings.queue import enqueue_embedding
+from memory_service.worker import Worker
+from sqlalchemy import text
+
+
+@dataclass
+class TinyEmbedder:
+    """Counts calls, refuses texts with "poison", and may wait before each call or before it is loaded."""
+
+    name: str = "tiny"
+    revision: str = "r1"
+    dimension: int = 2
+    wait_seconds: float = 0.0
+    gate: threading.Event = field(default_factory=threading.Event)
+    calls: list[list[str]] = field(default_factory=list)
+
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        self.calls.append(list(texts))
+        time.sleep(self.wait_seconds)
+        if any("poison" in one for one in texts):
+            raise ValueError("cannot embed poison")
+        return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
+
+
+@dataclass
+class Bench:
+    """A worker at work."""
+
+    worker: Worker
+    embedder: BackgroundEmbedder
+    model: TinyEmbedder
+
+
+@asynccontextmanager
+async def working(url: str, database: Database, model: TinyEmbedder, *, loaded: bool = True) -> AsyncIterator[Bench]:
+    """A worker that runs for the length of the block."""
+
+    def load() -> TinyEmbedder:
+        model.gate.wait(30)
+        return model
+
+    if loaded:
+        model.gate.set()
+    embedder = BackgroundEmbedder("tiny", load, database)
+    worker = Worker(url, database, embedder)
+    embedder.start()
+    worker.start()
+    try:
+        yield Bench(worker, embedder, model)
+    finally:
+        await worker.close()
+        await embedder.close()
+        model.gate.set()
+
+
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+    """Return once `true` is; fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not await true():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+async def store(database: Database, owner: str, texts: Sequence[str], *, enqueue: bool = True) -> list[UUID]:
+    """Interactions of a viewer of `owner`, one per text, as the service stores them."""
+    ids = [uuid4() for _ in texts]
+    async with database.transaction(owner) as connection:
+        await connection.execute(text("INSERT INTO owners (id) VALUES (:o) ON CONFLICT DO NOTHING"), {"o": owner})
+        await connection.execute(
+            text("""
+                WITH p AS (INSERT INTO personas (id, owner_id, slug, name)
+                           VALUES (gen_random_uuid(), :o, 'casiopy', 'Casiopy')
+                           ON CONFLICT (owner_id, slug) DO UPDATE SET name = excluded.name RETURNING id),
+                     u AS (INSERT INTO users (owner_id, id) VALUES (:o, 'viewer')
+                           ON CONFLICT (owner_id, id) DO UPDATE SET opt_out_training = false RETURNING id),
+                     s AS (INSERT INTO sessions (id, owner_id, persona_id, user_id)
+                           SELECT gen_random_uuid(), :o, p.id, u.id FROM p, u RETURNING id, persona_id, user_id)
+                INSERT INTO interactions (id, owner_id, persona_id, session_id, user_id, input_text, quality_score,
+                                          quality, content_hash)
+                SELECT t.id, :o, s.persona_id, s.id, s.user_id, t.said, 0.5, '{}', sha256(t.id::text::bytea)
+                FROM s, unnest(CAST(:ids AS uuid[]), CAST(:said AS text[])) AS t (id, said)
+            """),
+            {"o": owner, "ids": ids, "said": list(texts)},
+        )
+        if enqueue:
+            await enqueue_embedding(connection, owner, ids)
+    return ids
+
+
+async def statuses(database: Database, owner: str) -> list[str]:
+    """The embedding status of each of the owner's interactions, by text."""
+    async with database.transaction(owner) as connection:
+        found = await connection.scalars(text("SELECT embedding_status FROM interactions ORDER BY input_text"))
+        return list(found.all())
+
+
+async def vectors(database: Database, owner: str) -> int:
+    """How many vectors the owner has."""
+    async with database.transaction(owner) as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM embeddings")) or 0)
+
+
+async def jobs(database: Database) -> list[str]:
+    """Status of each job in the queue."""
+    async with database.unowned() as connection:
+        return list((await connection.scalars(text("SELECT status::text FROM pgqueuer ORDER BY id"))).all())
