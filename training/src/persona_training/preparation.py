@@ -214,7 +214,7 @@ def _replay_pins(prepared: Prepared) -> list[dict[str, object]]:
 def _week(request: Request, dataset: Dataset) -> tuple[int, int] | None:
     wanted = {1: "personality", 2: "episodic"}[request.recipe.layer]
     if dataset.kind not in (None, wanted):
-        raise DatasetError(f"{dataset.name} is a {dataset.kind} dataset; this command trains on {wanted} ones.")
+        raise DatasetError(f"{dataset.name} holds {dataset.kind} rows; this command trains on {wanted} ones.")
     if request.recipe.layer == 1:
         return None
     number = request.week or (dataset.week[1] if dataset.week else None)

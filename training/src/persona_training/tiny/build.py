@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from persona_training.errors import BaseModelError
 from persona_training.hashing import sha256_json, sha256_text
 from persona_training.messages import as_dicts
-from persona_training.tiny import grammar, lexicon, patterns, tokenizer, words
+from persona_training.tiny import grammar, lexicon, patterns, sentences, tokenizer, words
 from persona_training.tiny.grammar import exchanges
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TinyRecipe:
     @property
     def digest(self) -> str:
         """Hash of the recipe and of the code it runs through: a changed grammar is another model."""
-        code = [inspect.getsource(module) for module in (grammar, lexicon, patterns, tokenizer, words)]
+        code = [inspect.getsource(module) for module in (grammar, lexicon, patterns, sentences, tokenizer, words)]
         code += [inspect.getsource(part) for part in (_batches, _pretrain, _rows)]
         return sha256_json({"recipe": asdict(self), "code": sha256_text("\n".join(code))})
 

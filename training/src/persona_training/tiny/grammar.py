@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from persona_training.messages import Message
 from persona_training.tiny import lexicon as lex
 from persona_training.tiny import patterns as pat
-from persona_training.tiny import words
+from persona_training.tiny import sentences, words
 
 # Share of exchanges in Spanish: the first persona speaks Spanish, and English must not be lost altogether.
 SPANISH_SHARE = 0.8
@@ -62,6 +62,9 @@ def _spanish_slots(rng: random.Random) -> Slots:
         "Word": _capitalised(word),
         "words": words.some_words(rng),
         "verb": pick(lex.VERBS),
+        "said": _sentence(rng, thing),
+        "said2": _sentence(rng, thing),
+        "Said": _capitalised(_sentence(rng, thing)),
         "hour": f"{rng.randint(0, 23)}:{rng.choice(('00', '15', '30', '45'))}",
         "count": rng.randint(2, 99),
         "thing": thing,
@@ -91,6 +94,24 @@ def _spanish_slots(rng: random.Random) -> Slots:
         "Meaning": _capitalised(meaning.split(":")[0]),
         "sum": _sum(rng, lex.NUMBERS),
     }
+
+
+def _sentence(rng: random.Random, thing: lex.Thing) -> str:
+    """A sentence of any shape about a thing."""
+    pick: Callable[[tuple[str, ...]], str] = rng.choice
+    return pick(sentences.SHAPES).format(
+        a=thing,
+        b=_thing(rng),
+        lead="" if rng.random() < sentences.BARE_SHARE else f"{pick(sentences.LEADS)} ",
+        subject=pick(sentences.SUBJECTS),
+        subject2=pick(sentences.SUBJECTS),
+        clitic=pick(sentences.CLITICS),
+        place=pick(sentences.PLACES),
+        place2=pick(sentences.PLACES),
+        verb=pick(lex.VERBS),
+        verb2=pick(lex.VERBS),
+        number=pick(lex.NUMBERS[2:]),
+    )
 
 
 def _english_slots(rng: random.Random) -> Slots:

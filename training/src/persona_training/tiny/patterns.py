@@ -210,6 +210,12 @@ ES_PATTERNS = (
         weight=4,
     ),
     Pattern(
+        ("{said}", "{said}, y {said2}", "¿es verdad que {said}?", "{said}. {Said}"),
+        ("{said2}.", "{said2}. {Said}.", "Pues {said2}.", "{said2}, pero {said}."),
+        weight=12,
+        framed=False,
+    ),
+    Pattern(
         ("¿a qué hora es {thing.el}?", "¿cuándo es {thing.el}?", "¿cuánto dura {thing.el}?"),
         ("{Thing} es a las {hour}.", "A las {hour}, {moment}.", "Dura unos {count} minutos."),
         weight=2,

@@ -1,0 +1,114 @@
+"""What training's tests share: a smaller tiny model, the shipped sample as rows, and one trained adapter of each layer.
+
+Real steps on one thread; the whole set of `training` tests takes about two CPU minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from persona_training.adapters import Manifest
+from persona_training.config import Lora
+from persona_training.display import Display
+from persona_training.settings import Settings
+from persona_training.testing import LINEAR_LAYERS, SMALL, RowText, World, row, small_recipe, write_export
+from persona_training.tiny.build import build_tiny_model
+from persona_training.training_run import RunResult
+from rich.console import Console
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "casiopy" / "demo" / "sample_month.jsonl"
+WEEK_4_BEGINS = "2026-01-19"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def display() -> Display:
+    """A display that prints into memory."""
+    return Display(Console(file=StringIO(), width=160))
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smaller tiny model, pre-trained for real once per session."""
+    import torch
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    folder.mkdir()
+    build_tiny_model(folder, SMALL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_rows() -> dict[str, list[RowText]]:
+    """The shipped sample's good exchanges as dataset rows: weeks 1 to 3, and week 4."""
+    sessions: dict[str, list[dict[str, str]]] = {}
+    for line in SAMPLE.read_text(encoding="utf-8").splitlines():
+        exchange = json.loads(line)
+        if exchange["keep"] and not exchange["opt_out_training"] and "duplicate" not in exchange["labels"]:
+            sessions.setdefault(exchange["session"], []).append(exchange)
+    rows: dict[str, list[RowText]] = {"personality": [], "week_04": []}
+    for session, exchanges in sessions.items():
+        name = "week_04" if exchanges[0]["occurred_at"] >= WEEK_4_BEGINS else "personality"
+        for start in range(0, len(exchanges), 3):
+            turns = [(e["input_text"], e["output_text"]) for e in exchanges[start : start + 3]]
+            rows[name].append(row(turns, session))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def shared_world(
+    tiny_base: Path, sample_rows: dict[str, list[RowText]], tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """Exports made of the sample, around the small tiny model."""
+    root = tmp_path_factory.mktemp("world")
+    manifests: dict[str, Manifest] = {}
+    for name, kind in (("personality", "personality"), ("week_04", "episodic")):
+        rows = sample_rows[name]
+        folder = root / "exports" / name
+        manifests[name] = write_export(folder, kind, rows[len(rows) // 10 :], rows[: len(rows) // 10])
+        folder.rename(folder.with_name(manifests[name]["export_id"]))
+    settings = Settings(
+        data_dir=root / "data",
+        exports_dir=root / "exports",
+        adapters_dir=root / "adapters",
+        memory_service_url="http://127.0.0.1:9",
+    )
+    return World(tiny_base, settings, manifests["personality"], manifests["week_04"])
+
+
+@pytest.fixture
+def world(shared_world: World, tmp_path: Path) -> World:
+    """The shared world with an adapters folder of this test's own."""
+    return shared_world.elsewhere(tmp_path / "adapters")
+
+
+@pytest.fixture(scope="session")
+def layer_1(shared_world: World) -> RunResult:
+    """A personality adapter trained until it speaks in character."""
+    recipe = small_recipe(shared_world.base, steps={"max_steps": 110, "eval_every": 0, "save_every": 110})
+    return shared_world.train(recipe, Display(Console(file=StringIO())))
+
+
+@pytest.fixture(scope="session")
+def layer_2(shared_world: World, layer_1: RunResult) -> RunResult:
+    """Week 4 on top of it, with replay."""
+    steps = {"max_steps": 40, "eval_every": 0, "save_every": 40, "learning_rate": 0.002}
+    lora = Lora(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=LINEAR_LAYERS)
+    recipe = small_recipe(shared_world.base, layer=2, steps=steps, lora=lora)
+    return shared_world.train(recipe, Display(Console(file=StringIO())), week=4)
+
+
+@pytest.fixture
+def schemas() -> dict[str, object]:
+    """The seam's schema files by name."""
+    folder = ROOT / "lora_adapters" / "schema"
+    return {
+        path.name.removesuffix(".schema.json"): json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")
+    }
