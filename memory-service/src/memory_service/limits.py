@@ -1,5 +1,6 @@
 """Refuses request bodies that are too large before they fill the memory."""
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_service.errors import ServiceError, error_response
@@ -35,7 +36,8 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_bytes:
-                raise self._refusal()
+                # FastAPI answers any other exception of a body it reads with a vague 400.
+                raise HTTPException(TooLarge.status, self._refusal().detail)
             return message
 
         await self._app(scope, counted, send)
