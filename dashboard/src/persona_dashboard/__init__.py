@@ -30,7 +30,7 @@ LARGEST_FORM_BYTES = 256 * 1024
 def create_app(settings: Settings) -> Flask:
     """Build the dashboard; nothing is asked of the memory service until a page is."""
     app = Flask(__name__)
-    app.config.update(TRUSTED_HOSTS=settings.trusted_hosts, MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES)
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions[EXTENSION] = Doors(
         http=open_http(settings),
@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> Flask:
         streams=Streams(),
         service_url=settings.memory_service_url,
     )
-    protect(app)
+    protect(app, settings.trusted_hosts)
     for blueprint in ALL:
         app.register_blueprint(blueprint)
     errors.register(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from persona_dashboard.file_shapes import Metric
 from persona_dashboard.language import Numerals
@@ -18,6 +19,8 @@ BAR_HEIGHT = 120
 # Twice the pixels a curve gets on a wide screen would be invisible; averaging to this many points is not.
 LONGEST_CURVE = 400
 CURVE_WIDTH = 1000
+# Two months of bars still have 4 pixels each on a phone.
+MOST_DAYS = 60
 HEADROOM = 14
 
 
@@ -87,6 +90,7 @@ def day_chart(days: Sequence[DayCount], numerals: Numerals) -> BarChart | None:
     """Interactions per day; None when there are none."""
     if not any(day.count for day in days):
         return None
+    days = _every_day(days)
     titles = [f"{numerals.day(day.day)}: {numerals.number(day.count)}" for day in days]
     ticks = _day_ticks(days, numerals)
     return _bars([day.count for day in days], titles, ticks, numerals)
@@ -132,11 +136,17 @@ def whisker(
     difference: float | None,
     interval: tuple[float | None, float | None] | None,
     margin: float | tuple[float, float] | None,
+    direction: str = "higher",
 ) -> Whisker | None:
-    """Place an interval so that zero, the margin and both ends fit; None without a complete interval."""
+    """Place an interval so that zero, the margin and both ends fit; None without a complete interval.
+
+    A single margin is how much worse the candidate may be, so it lies on the worse side of zero; a pair is a band for
+    the candidate's own figure and has no place among differences.
+    """
     if difference is None or interval is None or interval[0] is None or interval[1] is None:
         return None
-    margins = () if margin is None else tuple(margin) if isinstance(margin, tuple) else (-abs(margin), abs(margin))
+    sides = {"higher": (-1,), "lower": (1,)}.get(direction, (-1, 1))
+    margins = tuple(side * abs(margin) for side in sides) if isinstance(margin, float) else ()
     marks = [0.0, difference, interval[0], interval[1], *margins]
     if not all(map(math.isfinite, marks)):
         return None
@@ -178,6 +188,16 @@ def _bars(counts: Sequence[int], titles: Sequence[str], ticks: list[Tick], numer
         left = place * slot + (slot - width) / 2
         bars.append(Bar(round(left, 3), round(width, 3), round(BAR_HEIGHT - height, 1), height, title))
     return BarChart(bars, ticks, BAR_HEIGHT, numerals.number(peak))
+
+
+def _every_day(days: Sequence[DayCount]) -> list[DayCount]:
+    """The last `MOST_DAYS` days up to the latest one, those without interactions included."""
+    counts = {day.day: day.count for day in days}
+    last = max(counts)
+    first = max(min(counts), last - timedelta(days=MOST_DAYS - 1))
+    span = (last - first).days + 1
+    every = (first + timedelta(days=place) for place in range(span))
+    return [DayCount(day=day, count=counts.get(day, 0)) for day in every]
 
 
 def _day_ticks(days: Sequence[DayCount], numerals: Numerals) -> list[Tick]:

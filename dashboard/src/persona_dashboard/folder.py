@@ -46,11 +46,13 @@ class Folder:
         return None
 
     def ids(self, *marks: str) -> Iterator[str]:
-        """Ids whose folder holds at least one of the named files."""
+        """Ids whose folder holds at least one of the named files; links that lead elsewhere are no entries."""
         if self.fault() or not self.path.exists():
             return
-        for entry in self.path.iterdir():
-            if IDENTIFIER.fullmatch(entry.name) and any((entry / mark).is_file() for mark in marks):
+        root = self.path.resolve()
+        for entry in root.iterdir():
+            inside = IDENTIFIER.fullmatch(entry.name) and entry.resolve() == entry
+            if inside and any((entry / mark).is_file() for mark in marks):
                 yield entry.name
 
     def file(self, identifier: str, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -92,8 +92,7 @@ class Numerals:
         """A length of time with two units at most."""
         if seconds is None or not math.isfinite(seconds):
             return "–"
-        whole = timedelta(seconds=round(max(seconds, 0)))
-        hours, rest = divmod(int(whole.total_seconds()), 3600)
+        hours, rest = divmod(round(max(seconds, 0)), 3600)
         minutes, left = divmod(rest, 60)
         if hours:
             return f"{hours} h {minutes:02d} min"

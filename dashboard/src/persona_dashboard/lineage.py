@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 COLUMNS = ("interactions", "exports", "adapters", "deployments")
 ROW_HEIGHT = 72
 TOP = 26
+BOTTOM = 44
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,4 @@ def constellation(links: Sequence[Link]) -> Constellation:
         for source in stars.values()
         if source.link.identifier in star.link.sources and source is not star
     ]
-    return Constellation(list(stars.values()), edges, tallest * ROW_HEIGHT + TOP)
+    return Constellation(list(stars.values()), edges, TOP + max(tallest - 1, 0) * ROW_HEIGHT + BOTTOM)

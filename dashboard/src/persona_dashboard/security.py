@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, request
+from werkzeug.exceptions import SecurityError
 
 CSRF_COOKIE = "casiopy_form"
 CSRF_FIELD = "form_token"
@@ -25,8 +28,15 @@ def form_token() -> str:
     return str(g.form_token)
 
 
-def protect(app: Flask) -> None:
-    """Check every form before it acts, and put the security headers on every answer."""
+def protect(app: Flask, trusted_hosts: Collection[str]) -> None:
+    """Refuse unknown host names, check every form before it acts, and put the security headers on every answer."""
+
+    def check_host() -> None:
+        # Flask's TRUSTED_HOSTS cannot name IPv6 addresses.
+        if urlsplit(f"//{request.host}").hostname not in trusted_hosts:
+            raise SecurityError("unknown host")
+
+    app.before_request(check_host)
     app.before_request(_check_form)
     app.after_request(_set_headers)
 

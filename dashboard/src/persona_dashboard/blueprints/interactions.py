@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from persona_dashboard.contexts import InteractionPage, InteractionsPage
-from persona_dashboard.doors import memory, show
+from persona_dashboard.doors import memory, show, words
 from persona_dashboard.folder import NoSuchEntry
 from persona_dashboard.lineage_links import interaction_chain
 from persona_dashboard.memory_client import Answer, ServiceProblem, ServiceRefused, asked, first_problem
@@ -17,6 +17,7 @@ from persona_dashboard.service_shapes import Interaction
 blueprint = Blueprint("interactions", __name__, url_prefix="/interactions")
 
 FILTERS = ("session_id", "user_id", "min_quality", "max_quality", "dropped")
+SCORES = ("min_quality", "max_quality")
 PAGE_LENGTH = 25
 
 
@@ -25,7 +26,9 @@ def index() -> ResponseReturnValue:
     """The list with its filters."""
     typed = {name: value for name in FILTERS if (value := request.args.get(name, "").strip())}
     wrong = tuple(name for name, value in typed.items() if not _usable(name, value))
-    question: dict[str, str | int | float] = {name: value for name, value in typed.items() if name not in wrong}
+    question: dict[str, str | int | float] = {
+        name: _figure(value) if name in SCORES else value for name, value in typed.items() if name not in wrong
+    }
     question |= {"limit": PAGE_LENGTH, "order": "desc"}
     if cursor := request.args.get("cursor"):
         question["cursor"] = cursor
@@ -64,7 +67,7 @@ def set_quality(interaction_id: str) -> ResponseReturnValue:
     """Overrule the scorer."""
     typed = request.form.get("quality_score", "").strip()
     if not _usable("min_quality", typed):
-        return _page(interaction_id, ServiceRefused("0 – 1", 400, "invalid_quality"))
+        return _page(interaction_id, ServiceRefused(words()("quality.invalid"), 400, "bad_input"))
     try:
         memory().set_quality(interaction_id, _figure(typed))
     except ServiceProblem as problem:
@@ -97,7 +100,7 @@ def _missing(found: Answer[Interaction]) -> bool:
 def _usable(name: str, value: str) -> bool:
     if name == "dropped":
         return value in {"true", "false"}
-    if name in {"min_quality", "max_quality"}:
+    if name in SCORES:
         figure = _figure(value)
         return math.isfinite(figure) and 0 <= figure <= 1
     return True

@@ -1,0 +1,123 @@
+"""Every page in every state renders, says what it should, and keeps its head when a source misbehaves."""
+
+from __future__ import annotations
+
+import pytest
+from house import House
+from places import ALL, DETAILS, LISTS, RUNNING, TRAINED
+
+FULL = {
+    "/": ["casiopy:week04", RUNNING, "Quality scores", "step 34 of 80", "Background worker"],
+    "/core-memory": ["Rust es fascinante", "immutable", "System prompt"],
+    "/interactions": ["60 in all", "marta_91", "kept out", "Older"],
+    "/topics": ["Rust y compiladores", "12 interactions"],
+    "/exports": ["personality-11aa22bb", "in the registry"],
+    "/runs": ["finished", "running", "42 %"],
+    "/gate": ["passed", "not passed"],
+    "/adapters": ["casiopy-tiny", "casiopy:week04", "live"],
+    "/interactions/int-3": ["Persona’s style", "un marcador", TRAINED],
+    f"/gate/{TRAINED}": ["Hard fails", "[−0.010; +0.110]", "Whole report"],
+    f"/adapters/{TRAINED}": ["48 interactions", "layer 2", "casiopy:week04"],
+    f"/runs/{RUNNING}": ["Loss by step", "q_proj, v_proj", "casiopy-tiny"],
+    ALL["ExportPage"]: ["the session opted out", "−19", "viewer_1", "Validation"],
+    "/recall?viewer=marta_91&question=rust": ["place 1, score 0.710", "not found this way", "Context for the prompt"],
+    "/recall": ["Ask something"],
+}
+EMPTY = {
+    "/": "No conversations yet",
+    "/core-memory": "The persona has no facts yet",
+    "/interactions": "No conversations yet",
+    "/recall?viewer=nadie&question=algo": "Nothing comes to mind",
+    "/topics": "No topics yet",
+    "/exports": "No dataset yet",
+    "/runs": "No run yet",
+    "/gate": "No report yet",
+    "/adapters": "No version yet",
+}
+ASKS_SERVICE = set(ALL.values()) - {"/runs", "/gate", "/patterns", ALL["RunPage"], ALL["ReportPage"], ALL["ExportPage"]}
+
+
+@pytest.mark.parametrize("address", FULL)
+def test_full(full: House, address: str) -> None:
+    answer = full.app.test_client().get(address)
+    assert answer.status_code == 200
+    missing = [words for words in FULL[address] if words not in answer.text]
+    assert not missing
+    assert 'role="alert"' not in answer.text
+
+
+@pytest.mark.parametrize("address", EMPTY)
+def test_empty(empty: House, address: str) -> None:
+    answer = empty.app.test_client().get(address)
+    assert answer.status_code == 200
+    assert EMPTY[address] in answer.text
+    assert 'role="alert"' not in answer.text
+
+
+@pytest.mark.parametrize("address", ALL.values())
+def test_down(down: House, address: str) -> None:
+    answer = down.app.test_client().get(address)
+    assert answer.status_code == 200
+    assert ("Start it with “casiopy serve”, or" in answer.text) == (address in ASKS_SERVICE or address == "/patterns")
+
+
+def test_files_tell_while_the_service_is_down(down: House) -> None:
+    client = down.app.test_client()
+    assert "personality-11aa22bb" in client.get("/exports").text
+    assert "the session opted out" in client.get(ALL["ExportPage"]).text
+    adapter = client.get(f"/adapters/{TRAINED}").text
+    assert "48 interactions" in adapter
+    assert "not passed" in adapter
+    assert RUNNING in client.get("/").text
+
+
+@pytest.mark.parametrize("address", DETAILS.values())
+def test_details_of_nothing_are_missing(empty: House, address: str) -> None:
+    answer = empty.app.test_client().get(address)
+    assert answer.status_code == 404
+    assert "Nothing stands at this address" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("garbage", "not as the memory service does"),
+        ("hostile", "not as the memory service does"),
+        ("refusing", "Missing or wrong key."),
+    ],
+)
+@pytest.mark.parametrize("address", [*LISTS.values(), "/interactions/int-3", f"/adapters/{TRAINED}"])
+def test_a_misbehaving_service_is_explained(full: House, address: str, mode: str, words: str) -> None:
+    assert full.service
+    full.service.mode = mode
+    answer = full.app.test_client().get(address)
+    if (mode, address) == ("refusing", "/interactions/int-3"):
+        assert answer.status_code == 200
+    assert answer.status_code == 200
+    assert (words in answer.text) == (address in ASKS_SERVICE)
+
+
+def test_a_slow_service_is_asked_once_per_page(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert full.service
+    full.service.mode = "slow"
+    full.app.extensions["persona_dashboard"].http.timeout = 0.2
+    asked_before = len(full.service.store.headers)
+    answer = full.app.test_client().get("/")
+    assert answer.status_code == 200
+    assert "takes too long to answer" in answer.text
+    assert len(full.service.store.headers) == asked_before + 1
+
+
+def test_damaged_files_are_named_and_the_rest_is_shown(full: House) -> None:
+    (full.adapters / TRAINED / "report.json").write_text('{"verdict": "pass"', encoding="utf-8")
+    (full.exports / ALL["ExportPage"].rpartition("/")[2] / "manifest.json").write_text("[]", encoding="utf-8")
+    (full.adapters / RUNNING / "run.json").write_text('{"status": 7}', encoding="utf-8")
+    client = full.app.test_client()
+    gate = client.get("/gate").text
+    assert f"{TRAINED}/report.json" in gate
+    assert "personality-20260126T100000" in gate
+    assert "manifest.json" in client.get("/exports").text
+    assert "personality-11aa22bb" in client.get("/exports").text
+    assert "run.json" in client.get("/runs").text
+    for address in (f"/gate/{TRAINED}", ALL["ExportPage"], f"/runs/{RUNNING}", "/adapters"):
+        assert client.get(address).status_code == 200
