@@ -10,9 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import yaml
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.schema import migrate
+
+from casiopy.cli import main as casiopy
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("backup_daily.sh", "backup_weekly.sh", "restore_backup.sh", "setup_training.sh")
@@ -146,3 +150,44 @@ def test_torch_is_the_same_everywhere() -> None:
     files = ("Makefile", "setup_training.sh", "setup_training.bat", "memory-service/Dockerfile")
     versions = {name: set(re.findall(r"torch==([\d.]+)", (ROOT / name).read_text(encoding="utf-8"))) for name in files}
     assert len(set.union(*versions.values())) == 1, versions
+
+
+# --- docs/operations.md
+
+
+def _operations_commands() -> list[str]:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:bash|cron)\n(.*?)```", page, re.DOTALL)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_every_command_of_the_operations_page_exists() -> None:
+    services = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"])
+    checked = 0
+    for line in _operations_commands():
+        if script := re.match(r"\./(\w+\.sh)", line):
+            assert (ROOT / script[1]).exists(), line
+        if words := re.search(r"(?:bin/|^|memory-backup )(?:casiopy )?((?:backup|restore)\b.*)", line):
+            _resolve(words[1].split())
+            checked += 1
+        if line.startswith("docker compose"):
+            named = set(re.findall(r"\b(?:memory-\w+|dashboard)\b", line))
+            assert named <= services, line
+    assert checked >= 8
+
+
+def _resolve(words: list[str]) -> None:
+    command: click.Command | None = casiopy
+    while words and isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, words
+    options = {name for parameter in command.params for name in parameter.opts} if command else set()
+    assert {word for word in words if word.startswith("--")} <= options, words
+
+
+def test_the_operations_page_explains_every_script() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for script in ("backup_daily.sh", "backup_weekly.sh", "restore_backup.sh"):
+        assert f"./{script}" in page
+    for path in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (ROOT / "docs" / path).exists(), path

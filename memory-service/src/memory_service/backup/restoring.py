@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 RowCounts = Mapping[str, int]
 # Tables that hold rows in a database nobody has used yet.
 _NOT_CONTENT = ("alembic_version", "pgqueuer")
+# A client that has just left is still listed while the server says goodbye to it.
+_GOODBYE_SECONDS = 2.0
 _OTHER_SESSIONS = """
     SELECT coalesce(nullif(application_name, ''), 'unnamed') FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -78,8 +81,11 @@ def refuse_while_used(server: DatabaseServer) -> None:
     Raises:
         BackupError: somebody is.
     """
-    others = server.psql(_OTHER_SESSIONS).splitlines()
-    if others:
+    deadline = time.monotonic() + _GOODBYE_SECONDS
+    while others := server.psql(_OTHER_SESSIONS).splitlines():
+        if time.monotonic() < deadline:
+            time.sleep(0.1)
+            continue
         raise BackupError(
             f"The database {server.database!r} is in use ({len(others)} connections: {', '.join(sorted(set(others)))}). "
             "Stop the memory service and its worker, then restore again. Nothing was changed."
