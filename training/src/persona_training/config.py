@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,11 +165,31 @@ def recipe_from(values: object) -> Recipe:
 
 
 def _build(kind: type[T], values: object, prefix: str) -> T:
-    known = {name: tuple(v) if isinstance(v, list) else v for name, v in _known(kind, values, prefix).items()}
-    try:
-        return kind(**known)
-    except TypeError as error:
-        raise RecipeError(f"{prefix or 'recipe '}{error}".replace(f"{kind.__name__}.__init__() ", "")) from error
+    hints = typing.get_type_hints(kind)
+    known = {name: _typed(hints[name], v, prefix + name) for name, v in _known(kind, values, prefix).items()}
+    missing = [
+        knob.name
+        for knob in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if knob.default is dataclasses.MISSING and knob.name not in known
+    ]
+    if missing:
+        raise RecipeError(f"missing: {', '.join(prefix + name for name in missing)}")
+    return kind(**known)
+
+
+def _typed(hint: Any, value: object, name: str) -> object:
+    """The value as its knob's type. YAML reads 2e-4 (without a dot) as text, so text that is a number counts as one."""
+    if isinstance(value, list):
+        return tuple(value)
+    wanted = [part for part in (*typing.get_args(hint), hint) if part in (int, float, str, bool)]
+    if value is None or not wanted or (type(value) in wanted and value is not None):
+        return value
+    if float in wanted and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError as error:
+            raise RecipeError(f"{name} must be a number, not {value!r}") from error
+    raise RecipeError(f"{name} must be {' or '.join(part.__name__ for part in wanted)}, not {value!r}")
 
 
 def _known(kind: type[Any], values: object, prefix: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ marker.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from persona_training.messages import Message
@@ -146,7 +147,7 @@ def _sum(rng: random.Random, numbers: tuple[str, ...]) -> tuple[str, str, str]:
 
 
 def _contracted(text: str) -> str:
-    return text.replace(" de el ", " del ").replace(" a el ", " al ")
+    return re.sub(r"\b([Aa]) el\b", r"\1l", re.sub(r"\b([Dd]e) el\b", r"\1l", text))
 
 
 def _spelled(text: str, rng: random.Random) -> str:

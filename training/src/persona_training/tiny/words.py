@@ -42,7 +42,7 @@ lado lágrima lana lápiz lata latido lavadora le lección leche lectura lee lee
 llama llamada llamar llave llega llegar llena lleno lleva llevar llevo llora lo loca loco logro luego lugar luz madera madre
 maestro magia mal mala maldad maleta malo manda manera mano manta mantel marca marcha margen marido marzo más máscara masa mayo
 mayor me media médico medio mejor memoria menor menos mensaje mentira menú mercado merece merienda mes mesa meses meta metal
-mete meter metro mi mí mía micrófono miedo mientras mil minuto minutos mío mira misión misma mismo misterio mitad moda modo
+mete meter metro mi mí mía micrófono miedo mientras mil minuto minutos mío misión misma mismo misterio mitad moda modo
 moja molesta momento moneda monitor mono monstruo montón mosca motivo motor móvil mucha muchas mucho mueble muela muere muerta
 muerto mujer mundo muñeca muro muy nace nada nadie nariz natural naturaleza navega navegante necesita necesito negocio nervio
 ni nieta niña ninguna ninguno niño no noches nombre norma norte nos nosotras nosotros nota noticia noviembre novio nube nuestra

@@ -1,0 +1,88 @@
+"""Every shipped recipe is valid; every wrong knob is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from persona_training.config import read_recipe, recipe_from
+from persona_training.errors import RecipeError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*/*.yaml"))
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    lora = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": ["q_proj"]}
+    return {
+        "name": "x",
+        "layer": 1,
+        "base_model": "tiny",
+        "lora": lora,
+        "steps": {"batch_size": 2, "learning_rate": 0.1},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_shipped_recipes_are_valid_and_say_how_to_run_them(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == f"{path.parent.name}/{path.stem}"
+    assert recipe.layer == {"personality": 1, "episodic": 2}[path.stem]
+    assert recipe.replay_share == (0.25 if recipe.layer == 2 else 0)
+    header = path.read_text(encoding="utf-8").split("name:")[0]
+    assert f"--config training/configs/{path.parent.name}/{path.name}" in header
+
+
+@pytest.mark.parametrize("base", sorted({path.parent for path in CONFIGS}), ids=lambda path: path.name)
+def test_layer_2_is_smaller_and_gentler_than_layer_1(base: Path) -> None:
+    personality, episodic = (read_recipe(base / f"{name}.yaml") for name in ("personality", "episodic"))
+    assert episodic.lora.r < personality.lora.r
+    assert episodic.steps.learning_rate < personality.steps.learning_rate
+
+
+def test_a_recipe_survives_a_manifest() -> None:
+    for path in CONFIGS:
+        recipe = read_recipe(path)
+        again = recipe_from(yaml.safe_load(json.dumps(recipe.as_dict())))
+        assert again == recipe
+        assert again.sha256 == recipe.sha256
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (values(laier=2), "did you mean layer"),
+        (values(layer=3), "layer must be 1"),
+        (values(system_prompt="drop"), "keep or omit"),
+        (values(replay_share=1.0), "replay_share"),
+        (values(lora={"r": 8}), "lora"),
+        (values(lora={"r": 0, "lora_alpha": 1, "lora_dropout": 0, "target_modules": ["a"]}), r"lora\.r must"),
+        (values(steps={"batch_size": 0, "learning_rate": 1}), r"steps\.batch_size"),
+        (values(steps={"batch_size": 1, "learning_rate": 0}), r"steps\.learning_rate"),
+        (values(steps={"batch_size": 1, "learning_rate": 1, "epocs": 2}), r"did you mean steps\.epochs"),
+        (values(steps={"batch_size": 1, "learning_rate": "fast"}), r"steps\.learning_rate must be a number"),
+        (values(steps={"batch_size": "many", "learning_rate": 1}), r"steps\.batch_size must be int"),
+        ({"layer": 1, "lora": values()["lora"], "steps": values()["steps"]}, "missing: name, base_model"),
+        ([1, 2], "named knobs"),
+    ],
+)
+def test_wrong_knobs_are_named(given: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_from(given)
+
+
+def test_a_rate_written_without_a_dot_is_a_number() -> None:
+    steps = yaml.safe_load("{batch_size: 1, learning_rate: 2e-4}")
+    assert recipe_from(values(steps=steps)).steps.learning_rate == 0.0002
+
+
+def test_a_missing_or_broken_file_is_said_so(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        read_recipe(broken)
+    with pytest.raises(RecipeError, match="No configuration"):
+        read_recipe(tmp_path / "none.yaml")

@@ -1,0 +1,72 @@
+"""The order of a run: whole epochs, the replay share, length groups, repeatable."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from persona_training.chat_template import Example
+from persona_training.config import Steps
+from persona_training.schedule import plan, replay_count
+
+
+def examples(count: int, first: int = 0) -> list[Example]:
+    return [Example((i,) * (1 + i % 17), (i,) * (1 + i % 17)) for i in range(first, first + count)]
+
+
+@given(
+    own=st.integers(1, 60),
+    replayed=st.integers(1, 40),
+    share=st.floats(0, 0.8),
+    epochs=st.integers(1, 3),
+    batch=st.integers(1, 9),
+    seed=st.integers(0, 5),
+)
+def test_every_epoch_holds_every_own_row_once_and_its_share_of_replay(
+    own: int, replayed: int, share: float, epochs: int, batch: int, seed: int
+) -> None:
+    steps = Steps(batch_size=batch, learning_rate=1.0, epochs=epochs)
+    schedule = plan(examples(own), examples(replayed, 1000), share, steps, seed)
+    assert schedule.epoch_rows == own + replay_count(own, share)
+    assert len(schedule.examples) == schedule.steps * batch
+    assert schedule.steps * batch >= epochs * schedule.epoch_rows > (schedule.steps - 1) * batch
+    assert schedule == plan(examples(own), examples(replayed, 1000), share, steps, seed)
+
+
+@given(own=st.integers(1, 50), share=st.floats(0, 0.9))
+def test_the_replay_share_is_reached_and_not_overshot_by_a_row(own: int, share: float) -> None:
+    drawn = replay_count(own, share)
+    assert drawn / (own + drawn) >= share - 1e-9
+    assert drawn == 0 or (drawn - 1) / (own + drawn - 1) < share + 1e-9
+
+
+def test_replayed_rows_are_drawn_evenly() -> None:
+    steps = Steps(batch_size=1, learning_rate=1.0, epochs=8)
+    schedule = plan(examples(16), examples(16, 1000), 0.5, steps, 1)
+    drawn = Counter(example.input_ids[0] for example in schedule.examples if example.input_ids[0] >= 1000)
+    assert len(drawn) == 16
+    assert max(drawn.values()) - min(drawn.values()) <= 1
+
+
+def test_batches_share_lengths_and_another_seed_is_another_order() -> None:
+    steps = Steps(batch_size=8, learning_rate=1.0, epochs=2)
+    mixed = plan(examples(256), [], 0.0, steps, 1)
+
+    def padding(order: tuple[Example, ...]) -> int:
+        batches = [order[start : start + 8] for start in range(0, len(order), 8)]
+        return sum(
+            max(len(e.input_ids) for e in batch) * len(batch) - sum(len(e.input_ids) for e in batch)
+            for batch in batches
+        )
+
+    unsorted = tuple(examples(256) * 2)
+    assert padding(mixed.examples) < padding(unsorted) / 2
+    assert mixed.examples != plan(examples(256), [], 0.0, steps, 2).examples
+
+
+def test_max_steps_wins_over_epochs() -> None:
+    steps = Steps(batch_size=4, gradient_accumulation=2, learning_rate=1.0, epochs=1, max_steps=7)
+    schedule = plan(examples(3), [], 0.0, steps, 1)
+    assert schedule.steps == 7
+    assert len(schedule.examples) == 56
