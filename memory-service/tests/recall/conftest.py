@@ -1,0 +1,99 @@
+"""The service with a real embedding model, loaded once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from memory_service.app import create_app
+from memory_service.embeddings.background import Load
+from memory_service.embeddings.embedder import Embedder
+from memory_service.embeddings.sentence_transformer import load
+from memory_service.settings import Settings
+
+Service = Callable[..., AbstractAsyncContextManager["Caller"]]
+
+
+@lru_cache(maxsize=1)
+def minilm() -> Embedder:
+    """The packaged model, one for all services of this test run."""
+    return load("packaged:all-minilm-l6-v2", 1)
+
+
+@dataclass
+class Caller:
+    """Talks to one service as a conversation service does."""
+
+    http: httpx.AsyncClient
+    sessions: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    async def tell(
+        self, user: str, said: str, answered: str = "", *, session: str = "s", **fields: Any
+    ) -> dict[str, Any]:
+        """Store one exchange; the viewer's session of that name is opened when needed."""
+        persona = fields.pop("persona", None)
+        if (user, session) not in self.sessions:
+            opened = await self.http.post("/sessions", json={"user_id": user, "persona": persona})
+            self.sessions[user, session] = opened.raise_for_status().json()["id"]
+        body = {"session_id": self.sessions[user, session], "input_text": said, "output_text": answered} | fields
+        stored: dict[str, Any] = (await self.http.post("/interactions", json=body)).raise_for_status().json()
+        return stored
+
+    async def tell_all(self, user: str, texts: Sequence[str]) -> None:
+        """Store several and wait for their vectors."""
+        for said in texts:
+            await self.tell(user, said)
+        await self.embedded()
+
+    async def embedded(self) -> None:
+        """Wait until nothing is pending."""
+        deadline = time.monotonic() + 30
+        while (await self.http.get("/stats")).raise_for_status().json()["interactions"]["pending_embeddings"]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    async def recall(self, user: str, query: str, **fields: Any) -> dict[str, Any]:
+        """Full hits."""
+        answer = await self.http.post("/recall", json={"user_id": user, "query": query} | fields)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    async def context(self, user: str, query: str, **fields: Any) -> dict[str, Any]:
+        """What a prompt gets."""
+        answer = await self.http.post("/api/v1/memory/context", json={"user_id": user, "query": query} | fields)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+
+@pytest.fixture
+def service(migrated_url: str, tmp_path: Path) -> Service:
+    """Starts a service of an owner: `async with service("ana") as caller`."""
+
+    @asynccontextmanager
+    async def start(
+        owner: str, *, load_embedder: Load = minilm, worker: bool = True, ready: bool = True
+    ) -> AsyncIterator[Caller]:
+        settings = Settings(
+            _env_file=None,
+            default_owner=owner,
+            casiopy_data=tmp_path,
+            worker_in_process=worker,
+            default_persona="casiopy",
+        )
+        app = create_app(settings, migrated_url, load_embedder=load_embedder)
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8820", timeout=30) as http,
+        ):
+            if ready:
+                await app.state.embedder.decided()
+            yield Caller(http)
+
+    return start
