@@ -102,10 +102,8 @@ class Store:
             "examples": ["¿Qué te parece mi código en Rust?"],
         }
         adapters = adapters or []
-        deployed = [
-            {"tag": "casiopy:week04", "adapter_id": made["adapter_id"], "host": "http://127.0.0.1:11434", "live": True}
-            for made in adapters[-1:]
-        ]
+        place = {"host": "http://127.0.0.1:11434", "live": True, "deployed_at": "2026-01-26T13:30:00Z"}
+        deployed = [{"tag": "casiopy:week04", "adapter_id": made["adapter_id"], **place} for made in adapters[-1:]]
         return cls(facts, rows, [], [topic], exports or [], adapters, deployed)
 
 
@@ -226,7 +224,8 @@ class _Contract(BaseHTTPRequestHandler):
             case ["sessions"]:
                 return 200, _page(_sessions(self.store), query)
             case ["topics"]:
-                return 200, _page(self.store.topics, query)
+                note = None if self.store.topics else "Topics need 20 embedded interactions; casiopy has 0."
+                return 200, {**_page(self.store.topics, query), "note": note}
             case ["exports"]:
                 return 200, _page(self.store.exports, query)
             case ["exports", identifier]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from persona_dashboard.file_shapes import Metric
+from persona_dashboard.file_shapes import Measure, Metric
 from persona_dashboard.language import Numerals
 from persona_dashboard.service_shapes import DayCount, ScoreBin
 
@@ -132,21 +132,12 @@ def rate_chart(points: Sequence[Metric], numerals: Numerals) -> LineChart | None
     return _lines({"rate": rate}, total, numerals, BAR_HEIGHT)
 
 
-def whisker(
-    difference: float | None,
-    interval: tuple[float | None, float | None] | None,
-    margin: float | tuple[float, float] | None,
-    direction: str = "higher",
-) -> Whisker | None:
-    """Place an interval so that zero, the margin and both ends fit; None without a complete interval.
-
-    A single margin is how much worse the candidate may be, so it lies on the worse side of zero; a pair is a band for
-    the candidate's own figure and has no place among differences.
-    """
+def whisker(measure: Measure) -> Whisker | None:
+    """Place an interval so that zero, the limits and both ends fit; None without a complete interval."""
+    difference, interval = measure.difference, measure.interval
     if difference is None or interval is None or interval[0] is None or interval[1] is None:
         return None
-    sides = {"higher": (-1,), "lower": (1,)}.get(direction, (-1, 1))
-    margins = tuple(side * abs(margin) for side in sides) if isinstance(margin, float) else ()
+    margins = tuple(limits(measure))
     marks = [0.0, difference, interval[0], interval[1], *margins]
     if not all(map(math.isfinite, marks)):
         return None
@@ -163,6 +154,20 @@ def whisker(
         zero=percent(0.0),
         margins=tuple(percent(value) for value in margins),
     )
+
+
+def limits(measure: Measure) -> list[float]:
+    """Where a difference may lie: the report's own limits, else its margin.
+
+    A single margin is how much worse the candidate may be, so it lies on the worse side of zero; a pair is a band for
+    the candidate's own figure and has no place among differences.
+    """
+    if measure.allowed is not None:
+        return [limit for limit in measure.allowed if limit is not None]
+    if not isinstance(measure.margin, float):
+        return []
+    sides = {"higher": (-1,), "lower": (1,)}.get(measure.direction, (-1, 1))
+    return [side * abs(measure.margin) for side in sides]
 
 
 def round_steps(low: float, high: float, wanted: int = 4) -> list[float]:

@@ -106,6 +106,7 @@ class TopicsPage(PageContext):
     """Topics: what people talk about."""
 
     topics: Annotated[list[Topic] | None, "themes, largest first"]
+    note: Annotated[str, "why there are none, in the service's words"] = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class ExportRow:
     manifest: Annotated[DatasetManifest | None, "its manifest on disk"]
     on_disk: Annotated[bool, "whether its folder is here"]
     known: Annotated[bool | None, "whether the service remembers it"]
+    tainted: Annotated[bool, "whether it holds what somebody had erased since"] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +215,7 @@ class Version:
     verdict: Annotated[str | None, "the gate's verdict; None before the gate"]
     deployments: Annotated[list[Deployment] | None, "where it was deployed"]
     on_disk: Annotated[bool, "whether its folder is here"]
+    tainted: Annotated[bool, "whether it learned from what somebody had erased since"] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,9 +105,9 @@ class ParentPin(Shape):
 
 
 class DatasetPin(Shape):
-    """The dataset an adapter learned from."""
+    """The dataset an adapter learned from; without an id when its rows came from a file without a manifest."""
 
-    export_id: FolderId
+    export_id: FolderId | None = None
     sha256: str | None = None
     rows: int | None = None
 
@@ -239,6 +239,8 @@ class Measure(Shape):
     difference: float | None = None
     interval: tuple[float | None, float | None] | None = None
     margin: float | tuple[float, float] | None = None
+    allowed: tuple[float | None, float | None] | None = None
+    """Where the difference may lie; None on an open side."""
     verdict: str
     explain: str = ""
 

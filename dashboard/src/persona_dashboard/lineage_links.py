@@ -33,14 +33,16 @@ def adapter_chain(version: Version, lineage: Lineage | None) -> Constellation:
         adapter_ids += [record.adapter_id for record in lineage.adapters if record.adapter_id not in adapter_ids]
     deployments = lineage.deployments if lineage else version.deployments or []
     count = _interaction_count(export_ids) or (lineage.interaction_count if lineage else 0)
-    links = [Link("interactions", INTERACTIONS, words()("lineage.interactions", count=numerals().number(count)))]
+    counted = words()("lineage.interactions", count=numerals().number(count))
+    links = [Link("interactions", INTERACTIONS, counted)] if count else []
     links += [_export_link(export_id) for export_id in export_ids]
     links += [_adapter_link(adapter_id, bright=adapter_id == version.adapter_id) for adapter_id in adapter_ids]
-    return constellation([*(links if export_ids else links[1:]), *_deployment_links(deployments, version.adapter_id)])
+    return constellation([*links, *_deployment_links(deployments, version.adapter_id)])
 
 
 def _export_link(export_id: str) -> Link:
-    url = url_for("exports.detail", export_id=export_id)
+    bare_file = export_id.endswith(".jsonl")
+    url = None if bare_file else url_for("exports.detail", export_id=export_id)
     return Link("exports", export_id, export_id, (INTERACTIONS,), url=url)
 
 
@@ -73,7 +75,7 @@ def _deployment_links(deployments: Iterable[Deployment], adapter_id: str | None 
 
 
 def _learned_from(manifest: AdapterManifest) -> list[str]:
-    own = [manifest.dataset.export_id] if manifest.dataset else []
+    own = [manifest.dataset.export_id] if manifest.dataset and manifest.dataset.export_id else []
     return own + [replay.export_id for replay in manifest.replay]
 
 

@@ -26,7 +26,7 @@ from persona_dashboard.service_shapes import (
     Session,
     Stats,
     SystemPrompt,
-    Topic,
+    Topics,
 )
 from persona_dashboard.settings import LOOPBACK_NAMES, Settings
 
@@ -186,10 +186,9 @@ class MemoryClient:
         body = {"user_id": viewer, "query": question, "limit": limit}
         return self._shaped(Recollection, self._send("POST", "/memory/context", body=body))
 
-    def topics(self) -> list[Topic]:
-        """Themes, largest first."""
-        found = self._list(Topic, "/topics", {"limit": LONGEST_LIST}).items
-        return sorted(found, key=lambda topic: -topic.interactions)
+    def topics(self) -> Topics:
+        """Themes, largest first, or why there are none."""
+        return self._shaped(Topics, self._send("GET", "/topics", params={"limit": LONGEST_LIST}))
 
     def refresh_topics(self) -> None:
         """Ask for the themes to be found anew in the background."""

@@ -209,6 +209,13 @@ class Topic(Shape):
     examples: tuple[str | dict[str, Any], ...] = ()
 
 
+class Topics(Shape):
+    """Themes, or a note why there are none."""
+
+    items: list[Topic]
+    note: str | None = None
+
+
 class ArmRank(Shape):
     """Where one arm of recall placed a memory."""
 
@@ -251,6 +258,7 @@ class ExportRecord(Shape):
     type: str | None = None
     created_at: datetime | None = None
     dataset_sha256: str | None = None
+    tainted_at: datetime | None = None
 
 
 class AdapterRecord(Shape):
@@ -263,6 +271,7 @@ class AdapterRecord(Shape):
     created_at: datetime | None = None
     dataset: dict[str, Any] | None = None
     parent: dict[str, Any] | None = None
+    tainted_at: datetime | None = None
 
 
 class Deployment(Shape):

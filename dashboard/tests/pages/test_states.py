@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from house import House
 from places import ALL, DETAILS, LISTS, RUNNING, TRAINED
@@ -28,7 +31,7 @@ EMPTY = {
     "/core-memory": "The persona has no facts yet",
     "/interactions": "No conversations yet",
     "/recall?viewer=nadie&question=algo": "Nothing comes to mind",
-    "/topics": "No topics yet",
+    "/topics": "Topics need 20 embedded interactions",
     "/exports": "No dataset yet",
     "/runs": "No run yet",
     "/gate": "No report yet",
@@ -106,6 +109,49 @@ def test_a_slow_service_is_asked_once_per_page(full: House, monkeypatch: pytest.
     assert answer.status_code == 200
     assert "takes too long to answer" in answer.text
     assert len(full.service.store.headers) == asked_before + 1
+
+
+def test_erased_data_is_marked(full: House) -> None:
+    assert full.service
+    client = full.app.test_client()
+    assert "erased data inside" not in client.get("/adapters").text + client.get("/exports").text
+    full.service.store.exports[0]["tainted_at"] = "2026-02-01T10:00:00Z"
+    full.service.store.adapters[1]["tainted_at"] = "2026-02-01T10:00:00Z"
+    for address in ("/adapters", "/exports", f"/adapters/{TRAINED}"):
+        assert client.get(address).text.count("erased data inside") == 1
+
+
+def test_an_adapter_that_learned_from_a_bare_file(full: House) -> None:
+    path = full.adapters / TRAINED / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["dataset"]["export_id"] = None
+    manifest["replay"][0]["export_id"] = "week_04.jsonl"
+    manifest["parent"] = None
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    client = full.app.test_client()
+    for address in ("/adapters", f"/adapters/{TRAINED}", f"/runs/{TRAINED}"):
+        text = client.get(address).text
+        assert 'href="/exports/week_04.jsonl"' not in text
+        assert "None" not in text
+    assert "a bare file" in client.get(f"/runs/{TRAINED}").text
+
+
+def test_a_dataset_only_the_service_has_is_shown_from_there(full: House) -> None:
+    shutil.rmtree(full.exports)
+    text = full.app.test_client().get(ALL["ExportPage"]).text
+    assert "the session opted out" in text
+    assert "desde el servicio" in text
+
+
+def test_long_reports_fold_their_least_changed_replies(full: House) -> None:
+    path = full.adapters / TRAINED / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    report["replies"] = [{**report["replies"][0], "probe": f"p{n}"} for n in range(30)]
+    path.write_text(json.dumps(report), encoding="utf-8")
+    text = full.app.test_client().get(f"/gate/{TRAINED}").text
+    assert "18 more" in text
+    assert text.count('class="side-by-side"') == 30
+    assert text.count("<details") == text.count("</details>")
 
 
 def test_damaged_files_are_named_and_the_rest_is_shown(full: House) -> None:

@@ -23,7 +23,7 @@ from persona_dashboard.charts import (
     thinned,
     whisker,
 )
-from persona_dashboard.file_shapes import Metric
+from persona_dashboard.file_shapes import Measure, Metric
 from persona_dashboard.language import Numerals
 from persona_dashboard.service_shapes import DayCount
 
@@ -74,8 +74,9 @@ def test_the_last_bin_holds_one() -> None:
     assert [bin_.count for bin_ in score_bins([0.0, 0.05, 0.1, 0.95, 1.0])] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
 
 
-@given(figures, st.floats(1e-6, 1e6))
-def test_round_steps_are_round_and_inside(low: float, span: float) -> None:
+@given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e6))
+def test_round_steps_are_round_and_inside(spans_from_zero: float, span: float) -> None:
+    low = spans_from_zero * span
     steps = round_steps(low, low + span)
     gaps = [b - a for a, b in pairwise(steps)]
     assert len(steps) <= 6
@@ -90,7 +91,7 @@ def test_thinning_keeps_the_end_and_the_range(values: list[float]) -> None:
     line = list(enumerate(values))
     thin = thinned(line)
     assert len(thin) <= LONGEST_CURVE
-    assert thin[-1] == line[-1]
+    assert thin[-1] == (float(len(values) - 1), values[-1])
     assert [step for step, _ in thin] == sorted({step for step, _ in thin})
     assert min(values) - 1e-9 <= min(v for _, v in thin)
     assert max(v for _, v in thin) <= max(values) + 1e-9
@@ -99,30 +100,46 @@ def test_thinning_keeps_the_end_and_the_range(values: list[float]) -> None:
 @given(figures, st.tuples(figures, figures), st.one_of(st.none(), figures))
 def test_whiskers_fit_and_keep_their_order(middle: float, ends: tuple[float, float], margin: float | None) -> None:
     low, high = sorted(ends)
-    mark = whisker(middle, (low, high), margin)
+    mark = whisker(Measure(name="m", verdict="pass", difference=middle, interval=(low, high), margin=margin))
     assert mark
     assert all(0 <= place <= 100 for place in (mark.low, mark.high, mark.middle, mark.zero, *mark.margins))
     assert mark.low <= mark.high
 
 
 @pytest.mark.parametrize(
-    ("direction", "margin", "sides"),
+    ("direction", "margin", "allowed", "sides"),
     [
-        ("higher", 0.1, [-1]),
-        ("lower", 0.1, [1]),
-        ("band", 0.1, [-1, 1]),
-        ("band", (5.0, 45.0), []),
-        ("lower", None, []),
+        ("higher", 0.1, None, [-1]),
+        ("lower", 0.1, None, [1]),
+        ("band", 0.1, None, [-1, 1]),
+        ("band", (5.0, 45.0), None, []),
+        ("lower", None, None, []),
+        ("higher", 0.1, (0.3, None), [1]),
+        ("band", 0.1, (-0.5, 0.2), [-1, 1]),
+        ("band", 0.1, (None, None), []),
     ],
 )
-def test_a_margin_lies_on_the_worse_side(
-    direction: str, margin: float | tuple[float, float] | None, sides: list[int]
+def test_limits_are_the_reports_own_or_the_margin_on_the_worse_side(
+    direction: str,
+    margin: float | tuple[float, float] | None,
+    allowed: tuple[float | None, float | None] | None,
+    sides: list[int],
 ) -> None:
-    mark = whisker(0.0, (-0.02, 0.02), margin, direction)
+    measure = Measure(
+        name="m",
+        verdict="pass",
+        direction=direction,
+        difference=0.0,
+        interval=(-0.02, 0.02),
+        margin=margin,
+        allowed=allowed,
+    )
+    mark = whisker(measure)
     assert mark
     assert [1 if place > mark.zero else -1 for place in mark.margins] == sides
 
 
 @pytest.mark.parametrize("interval", [None, (None, 1.0), (0.0, None), (float("nan"), 1.0)])
 def test_no_whisker_without_an_interval(interval: tuple[float | None, float | None] | None) -> None:
-    assert whisker(0.5, interval, 0.1) is None
+    measure = Measure(name="m", verdict="pass", difference=0.5, interval=interval, margin=0.1)
+    assert whisker(measure) is None

@@ -66,4 +66,5 @@ def _version(
         verdict=report.verdict if report else record.verdict if record else None,
         deployments=mine,
         on_disk=run is not None,
+        tainted=bool(record and record.tainted_at),
     )

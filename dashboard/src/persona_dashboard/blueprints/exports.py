@@ -37,6 +37,7 @@ def index() -> ResponseReturnValue:
             manifest=on_disk[export_id].value if export_id in on_disk else None,
             on_disk=export_id in on_disk,
             known=None if records.value is None else export_id in remembered,
+            tainted=export_id in remembered and remembered[export_id].tainted_at is not None,
         )
         for export_id in {**on_disk, **remembered}
     ]

@@ -40,7 +40,7 @@ def detail(adapter_id: str) -> ResponseReturnValue:
     context = ReportPage(
         adapter_id=adapter_id,
         report=report,
-        measures=[(m, whisker(m.difference, m.interval, m.margin, m.direction)) for m in report.metrics],
+        measures=[(m, whisker(m)) for m in report.metrics],
         replies=replies,
         has_page=doors().runs.report_page(adapter_id) is not None,
     )

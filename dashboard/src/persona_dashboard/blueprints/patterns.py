@@ -42,7 +42,7 @@ def index() -> ResponseReturnValue:
                 Stage(stage="quality", kept=190, dropped=108, why="< 0.6"),
             ]
         ),
-        measures=[(measure, whisker(measure.difference, measure.interval, measure.margin)) for measure in measures],
+        measures=[(measure, whisker(measure)) for measure in measures],
     )
     return show("patterns/index.html", context)
 

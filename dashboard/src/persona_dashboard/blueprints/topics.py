@@ -15,8 +15,7 @@ blueprint = Blueprint("topics", __name__, url_prefix="/topics")
 @blueprint.get("")
 def index() -> ResponseReturnValue:
     """Themes, largest first."""
-    topics = asked(memory().topics)
-    return show("topics/index.html", TopicsPage(problem=topics.problem, topics=topics.value))
+    return _page()
 
 
 @blueprint.post("/refresh")
@@ -25,5 +24,15 @@ def refresh() -> ResponseReturnValue:
     try:
         memory().refresh_topics()
     except ServiceProblem as problem:
-        return show("topics/index.html", TopicsPage(problem=problem, topics=asked(memory().topics).value), 503)
+        return _page(problem)
     return redirect(url_for(".index", notice="topics_refreshing"), 303)
+
+
+def _page(refused: ServiceProblem | None = None) -> ResponseReturnValue:
+    found = asked(memory().topics)
+    context = TopicsPage(
+        problem=refused or found.problem,
+        topics=list(found.value.items) if found.value else None,
+        note=found.value.note or "" if found.value else "",
+    )
+    return show("topics/index.html", context, 503 if refused else 200)
