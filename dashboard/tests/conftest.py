@@ -12,10 +12,11 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from example_memory import Store
 from house import House, Watched, settings
 from persona_dashboard import create_app
 from seam_files import write_everything
-from service_stand_in import Store, stand_in_service
+from service_stand_in import stand_in_service
 
 CHROMIUM_ARGUMENTS = [
     "--headless",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from service_stand_in import ATTACK
+from example_memory import ATTACK
 
 Json = dict[str, Any]
 START = datetime(2026, 1, 26, 9, 0, tzinfo=UTC)
@@ -28,32 +28,42 @@ def write_json(path: Path, content: Json) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def write_export(folder: Path, export_id: str = "episodic-2026-w04-0a1b2c3d", rows: int = 48) -> Json:
-    """A dataset folder; its first row carries an attack in the viewer's words."""
-    kind = export_id.split("-", maxsplit=1)[0]
-    lines = [
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "system", "content": "Eres Casiopy."},
-                    {"role": "user", "content": ATTACK if number == 0 else f"Hola por vez {number}"},
-                    {"role": "assistant", "content": "*suspiro* Otra vez tú, mortal."},
-                ],
-                "metadata": {"session_id": f"ses-{number}", "interaction_ids": [f"int-{number}"], "viewer": "viewer_1"},
-            },
-            ensure_ascii=False,
-        )
-        for number in range(rows)
+WEEK = {
+    "year": 2026,
+    "number": 4,
+    "timezone": "Europe/Madrid",
+    "from": "2026-01-18T23:00:00Z",
+    "to": "2026-01-25T23:00:00Z",
+}
+
+
+def dataset_row(number: int) -> str:
+    """One line of a dataset; the first one carries an attack in the viewer's words."""
+    messages = [
+        {"role": "system", "content": "Eres Casiopy."},
+        {"role": "user", "content": ATTACK if number == 0 else f"Hola por vez {number}"},
+        {"role": "assistant", "content": "*suspiro* Otra vez tú, mortal."},
     ]
+    metadata = {"session_id": f"ses-{number}", "interaction_ids": [f"int-{number}"], "viewer": "viewer_1"}
+    return json.dumps({"messages": messages, "metadata": metadata}, ensure_ascii=False)
+
+
+def funnel(rows: int) -> list[Json]:
+    """From 92 exchanges to the dataset's rows."""
+    return [
+        {"stage": "stored", "kept": 92, "dropped": 0, "why": "every exchange of the week"},
+        {"stage": "consent", "kept": 85, "dropped": 7, "why": "the session opted out"},
+        {"stage": "rules", "kept": 66, "dropped": 19, "why": "a hard rule applied"},
+        {"stage": "quality", "kept": rows, "dropped": 66 - rows, "why": "score below 0.6"},
+    ]
+
+
+def write_export(folder: Path, export_id: str = "episodic-2026-w04-0a1b2c3d", rows: int = 48) -> Json:
+    """A dataset folder."""
+    kind = export_id.split("-", maxsplit=1)[0]
+    lines = [dataset_row(number) for number in range(rows)]
     cut = rows - rows // 8
     parts = {"train": lines[:cut], "val": lines[cut:]}
-    week = {
-        "year": 2026,
-        "number": 4,
-        "timezone": "Europe/Madrid",
-        "from": "2026-01-18T23:00:00Z",
-        "to": "2026-01-25T23:00:00Z",
-    }
     manifest = {
         "schema": "casiopy/dataset-v1",
         "export_id": export_id,
@@ -61,37 +71,34 @@ def write_export(folder: Path, export_id: str = "episodic-2026-w04-0a1b2c3d", ro
         "format": "chatml",
         "persona": {"slug": "casiopy", "name": "Casiopy"},
         "created_at": stamp(START),
-        "week": week if kind == "episodic" else None,
+        "week": WEEK if kind == "episodic" else None,
         "filters": {"min_quality": 0.6, "val_share": 0.125, "seed": 7, "max_turns": 6},
         "scorer_version": "1",
         "redaction_version": "1",
         "system_prompt_sha256": digest("Eres Casiopy."),
-        "funnel": [
-            {"stage": "recorded", "kept": 92, "dropped": 0, "why": "every exchange of the week"},
-            {"stage": "consent", "kept": 85, "dropped": 7, "why": "the session opted out"},
-            {"stage": "drops", "kept": 66, "dropped": 19, "why": "a hard rule applied"},
-            {"stage": "quality", "kept": rows, "dropped": 66 - rows, "why": "score below 0.6"},
-        ],
+        "funnel": funnel(rows),
         "splits": {
             name: {"file": f"{name}.jsonl", "rows": len(part), "sha256": digest("\n".join(part))}
             for name, part in parts.items()
         },
-        "rows": [
-            {
-                "interaction_id": f"int-{number}",
-                "session_id": f"ses-{number}",
-                "split": "train" if number < cut else "val",
-                "content_hash": digest(line),
-                "quality_score": round(0.6 + 0.4 * number / rows, 3),
-            }
-            for number, line in enumerate(lines)
-        ],
+        "rows": [row_pin(number, line, "train" if number < cut else "val") for number, line in enumerate(lines)],
         "dataset_sha256": digest("\n".join(lines)),
     }
     write_json(folder / export_id / "manifest.json", manifest)
     for name, part in parts.items():
         (folder / export_id / f"{name}.jsonl").write_text("\n".join(part) + "\n", encoding="utf-8")
     return manifest
+
+
+def row_pin(number: int, line: str, split: str) -> Json:
+    """One interaction in a manifest's list."""
+    return {
+        "interaction_id": f"int-{number}",
+        "session_id": f"ses-{number}",
+        "split": split,
+        "content_hash": digest(line),
+        "quality_score": round(0.6 + number / 120, 3),
+    }
 
 
 def metric(step: int, total: int = 80) -> Json:
@@ -139,6 +146,15 @@ def write_run(
     (folder / adapter_id / "run.tmp").replace(folder / adapter_id / "run.json")
 
 
+LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": ["q_proj", "v_proj"]}
+
+
+def result(steps: int) -> Json:
+    """How a training ended."""
+    losses = {"train_loss": 1.13, "eval_loss": 1.29}
+    return {"steps": steps, "epochs": 3.0, **losses, "tokens": 72000, "seconds": 176.0, "tokens_per_second": 412.5}
+
+
 def write_adapter(
     folder: Path, adapter_id: str, export_id: str, status: str = "finished", parent: str | None = None, steps: int = 80
 ) -> Json:
@@ -161,19 +177,9 @@ def write_adapter(
         "seed": 7,
         "pins": {"torch": "2.13.0"},
         "chat_template_sha256": digest("template"),
-        "lora": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": ["q_proj", "v_proj"]},
+        "lora": LORA,
         "weights": {"file": "adapter_model.safetensors", "sha256": digest(adapter_id)},
-        "result": None
-        if status == "running"
-        else {
-            "steps": steps,
-            "epochs": 3.0,
-            "train_loss": 1.13,
-            "eval_loss": 1.29,
-            "tokens": 72000,
-            "seconds": 176.0,
-            "tokens_per_second": 412.5,
-        },
+        "result": None if status == "running" else result(steps),
         "created_at": stamp(START + timedelta(hours=2 if parent else 1)),
         "finished_at": None if status == "running" else stamp(START + timedelta(hours=3)),
     }

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from example_memory import ATTACK
 from house import House, settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from persona_dashboard import create_app
 from persona_dashboard.folder import Folder, NoSuchEntry
 from places import ALL, TRAINED
 from seam_files import write_adapter
-from service_stand_in import ATTACK
 
 SECRET = "cas_live_this_is_secret"
 FORMS = [
