@@ -22,6 +22,7 @@ from memory_service.exports import detectors
 from memory_service.exports.detectors import DETECTORS, Span
 
 _TOKEN = re.compile(r"viewer_\d+|\[(?:url|email|iban|card|id|ip|address|phone)\]")
+_WORD = re.compile(r"\w+")
 _LABELS = {"secret": "[url]"} | {kind: f"[{kind}]" for kind, _ in DETECTORS if kind != "secret"}
 _HANDLE = re.compile(r"(?<![\w@/.])@(?P<name>\w(?:[\w.]{0,28}\w)?)(?!\w)|(?<!\w)(?P<discord>\w[\w.]{1,31})#\d{4}(?!\w)")
 _NAMED_HANDLE = re.compile(
@@ -119,7 +120,10 @@ class Redactor:
         elsewhere = sorted(set(others) - set(viewers))
         for other in elsewhere:
             self._handles.setdefault(_folded(other), other)
-        self._everyone = self._name_pattern([*ranked, *elsewhere], re.IGNORECASE)
+        known = [name for name in (*ranked, *elsewhere) if len(name) >= 3 and not self._stays(name)]
+        # An id of one word is looked up word by word: a pattern of thousands of names would be tried at every letter.
+        self._words = {_folded(name): name for name in reversed(known) if _WORD.fullmatch(name)}
+        self._phrases = self._name_pattern([name for name in known if not _WORD.fullmatch(name)], re.IGNORECASE)
 
     def viewer(self, viewer_id: str) -> str:
         """The pseudonym of a viewer, `viewer_<n>`; also for one who only was mentioned."""
@@ -170,8 +174,12 @@ class Redactor:
             own = self._name_pattern(self._names.get(viewer_id, [viewer_id]))
             for match in own.finditer(piece) if own else ():
                 yield "name", *match.span(), self.viewer(viewer_id)
-        for match in self._everyone.finditer(piece) if self._everyone else ():
+        for match in self._phrases.finditer(piece) if self._phrases else ():
             yield "name", *match.span(), self.viewer(self._handles.get(_folded(match.group()), match.group()))
+        for match in _WORD.finditer(piece):
+            viewer = self._words.get(_folded(match.group()))
+            if viewer is not None:
+                yield "name", *match.span(), self.viewer(viewer)
 
     def _name_pattern(self, names: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str] | None:
         """Any of the names as whole words, longest first; names too short or allowed to stay are left out."""

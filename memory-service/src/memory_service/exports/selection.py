@@ -109,6 +109,12 @@ def _unrepeated(candidates: Sequence[Candidate]) -> list[Candidate]:
     return _in_time(best.values())
 
 
+def _alike(left: frozenset[str], right: frozenset[str]) -> bool:
+    # Sets of too different sizes cannot be alike; asking that first saves most comparisons.
+    small, large = sorted((len(left), len(right)))
+    return small >= NEAR_DUPLICATE * large and jaccard(left, right) >= NEAR_DUPLICATE
+
+
 def _dissimilar(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Greedy from the best down; exact, because two sets this alike must share one of their few rarest grams."""
     sets = {c.interaction_id: grams(f"{c.input_text}\n{c.output_text}", 5) for c in candidates}
@@ -121,7 +127,7 @@ def _dissimilar(candidates: Sequence[Candidate]) -> list[Candidate]:
             : len(mine) - int(NEAR_DUPLICATE * len(mine)) + 1
         ]
         nearby = {other for gram in rarest for other in by_gram.get(gram, ())}
-        if any(jaccard(mine, sets[other]) >= NEAR_DUPLICATE for other in nearby):
+        if any(_alike(mine, sets[other]) for other in nearby):
             continue
         kept.append(candidate)
         for gram in rarest:

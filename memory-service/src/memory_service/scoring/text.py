@@ -57,7 +57,8 @@ def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
     """Shared part of two sets, 0 (nothing) to 1 (equal); 0 when either is empty."""
     if not left or not right:
         return 0.0
-    return len(left & right) / len(left | right)
+    shared = len(left & right)
+    return shared / (len(left) + len(right) - shared)
 
 
 def longest_run(items: list[str]) -> int:

@@ -118,6 +118,13 @@ def test_viewers_become_the_same_pseudonym_everywhere() -> None:
     assert one.redact("hola @desconocido").text == one.redact("hola @Desconocido").text
 
 
+@pytest.mark.parametrize("other", ["kaiserpan", "rata-de-biblio", "Sol y Luna", "niño.99", "ÁLVARO"])
+def test_viewers_outside_the_dataset_are_not_named_in_it(other: str) -> None:
+    one = Redactor("7", {"lunaroja": []}, ALLOWED, [other, *ALLOWED])
+    redacted = one.redact(f"ayer {other.upper()} dijo que Ana manda", "lunaroja").text
+    assert re.fullmatch(r"ayer viewer_\d{4} dijo que Ana manda", redacted)
+
+
 def test_numbering_depends_on_the_key_alone() -> None:
     names = list(VIEWERS)
     assert [redactor("a").viewer(v) for v in names] == [redactor("a").viewer(v) for v in names]
