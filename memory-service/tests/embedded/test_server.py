@@ -267,7 +267,11 @@ def closed_checkout(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     inside = Binaries(root, site_packages / wheel.libs.name, wheel.wheel_version)
     monkeypatch.setattr("memory_service.embedded.server.find_binaries", lambda: inside)
     monkeypatch.setattr(placement, "SYSTEM_FOLDER", open_folder / "var-lib-casiopy")
+    for part in [closed, *closed.rglob("*")]:
+        part.chmod(part.lstat().st_mode & ~0o077, follow_symlinks=True)  # as a strict umask leaves it
+    before = os.umask(0o077)
     yield closed
+    os.umask(before)
     shutil.rmtree(closed)
     shutil.rmtree(open_folder / "var-lib-casiopy")
 

@@ -48,11 +48,20 @@ class Binaries:
             shutil.copytree(self.root, partial / _PACKAGE / self.root.name, symlinks=True, ignore=_headers)
             if self.libs:
                 shutil.copytree(self.libs, partial / self.libs.name, symlinks=True)
+            _open_to_all(partial)
             try:
                 partial.rename(target)
             except OSError:  # another process was faster
                 shutil.rmtree(partial)
         return copy
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read and run what is in `folder`: a strict umask may have closed the original."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _headers(_folder: str, names: list[str]) -> list[str]:

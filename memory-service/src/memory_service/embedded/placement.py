@@ -53,6 +53,7 @@ def place(folder: Path, binaries: Binaries) -> Placement:
             account.name, folder, detour,
         )  # fmt: skip
         chosen = detour
+        _open_system_folder(detour.parent)
         _make(chosen, account)
     elif lives_in_detour:
         log.info("The database of %s lives in %s", folder, detour)
@@ -70,6 +71,13 @@ def _make(folder: Path, account: Account) -> None:
         ) from refused
 
 
+def _open_system_folder(folder: Path) -> None:
+    """Make `folder`, SYSTEM_FOLDER or a folder in it, one that everybody may pass, whatever the umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in {SYSTEM_FOLDER, folder}:
+        part.chmod(0o755)
+
+
 def _reachable(binaries: Binaries, account: Account) -> Binaries:
     postgres = binaries.program("postgres")
     if account.can("-x", postgres):
@@ -77,5 +85,5 @@ def _reachable(binaries: Binaries, account: Account) -> Binaries:
     log.warning(
         "The system user %r cannot reach %s: the programs are copied to %s", account.name, postgres, SYSTEM_FOLDER
     )
-    SYSTEM_FOLDER.mkdir(parents=True, exist_ok=True)
+    _open_system_folder(SYSTEM_FOLDER)
     return binaries.copied_to(SYSTEM_FOLDER)
