@@ -3,16 +3,18 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import eq, ge, le
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, case, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import Select, Table, case, delete, func, insert, literal_column, or_, select, text, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.interactions.schemas import InteractionFilter, TrainingFilter, Window
 from memory_service.models import Interaction, Persona, Session, User
 
+_TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8"))
 _OPTED_OUT = or_(Session.opt_out_training, User.opt_out_training)
 # A human who thinks well of an exchange overrules the hard rules; one who does not leaves it dropped.
 _GOOD = 0.5
@@ -37,16 +39,24 @@ _SHOWN: tuple[Any, ...] = (
     Interaction.embedding_status,
     Interaction.metadata_.label("metadata"),
 )
+# Composed once, not for every request.
+_INTERACTIONS: Select[Any] = (
+    select(*_SHOWN)
+    .join(Session, Session.id == Interaction.session_id)
+    .join(User, (User.owner_id == Interaction.owner_id) & (User.id == Interaction.user_id))
+    .join(Persona, Persona.id == Interaction.persona_id)
+)
 
-
-def interactions() -> Select[Any]:
-    """Statement for interactions as the API shows them."""
-    return (
-        select(*_SHOWN)
-        .join(Session, Session.id == Interaction.session_id)
-        .join(User, (User.owner_id == Interaction.owner_id) & (User.id == Interaction.user_id))
-        .join(Persona, Persona.id == Interaction.persona_id)
-    )
+_SESSION_CONTEXTS: Select[Any] = select(
+    Session.id,
+    Session.user_id,
+    Session.ended_at,
+    Session.persona_id,
+    Persona.slug,
+    Persona.name,
+    Persona.language,
+    Persona.settings,
+).join(Persona, Persona.id == Session.persona_id)
 
 
 def _within(statement: Select[Any], window: Window) -> Select[Any]:
@@ -68,12 +78,12 @@ def matching(wanted: InteractionFilter) -> Select[Any]:
         (eq, Interaction.dropped, wanted.dropped),
     )
     given = (compare(column, value) for compare, column, value in filters if value is not None)
-    return _within(interactions(), wanted).where(*given)
+    return _within(_INTERACTIONS, wanted).where(*given)
 
 
 def training_ready(persona_id: UUID, wanted: TrainingFilter) -> Select[Any]:
     """Statement for what the persona may learn from: good, not dropped, answered, and with consent."""
-    statement = interactions().where(
+    statement = _INTERACTIONS.where(
         Interaction.persona_id == persona_id,
         ~Interaction.dropped,
         Interaction.quality_score >= wanted.min_quality,
@@ -84,24 +94,9 @@ def training_ready(persona_id: UUID, wanted: TrainingFilter) -> Select[Any]:
 
 
 async def session_contexts(connection: AsyncConnection, session_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
-    """What recording needs to know of the sessions: viewer, consent, whether it ended, and the persona. By session id."""
-    statement = (
-        select(
-            Session.id,
-            Session.user_id,
-            Session.ended_at,
-            _OPTED_OUT.label("opt_out_training"),
-            Session.persona_id,
-            Persona.slug,
-            Persona.name,
-            Persona.language,
-            Persona.settings,
-        )
-        .join(Persona, Persona.id == Session.persona_id)
-        .join(User, (User.owner_id == Session.owner_id) & (User.id == Session.user_id))
-        .where(Session.id.in_(session_ids))
-    )
-    return {row.id: row for row in await connection.execute(statement)}
+    """What recording needs to know of the sessions: viewer, persona, whether they have ended. By session id."""
+    rows = await connection.execute(_SESSION_CONTEXTS.where(Session.id.in_(session_ids)))
+    return {row.id: row for row in rows}
 
 
 async def recent_replies(connection: AsyncConnection, persona_id: UUID, before: datetime, limit: int) -> list[str]:
@@ -121,8 +116,8 @@ async def create(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) ->
 
 
 async def find(connection: AsyncConnection, interaction_id: UUID) -> Row[Any] | None:
-    """The interaction as `interactions()` shows it."""
-    statement = interactions().where(Interaction.id == interaction_id)
+    """The interaction as the API shows it."""
+    statement = _INTERACTIONS.where(Interaction.id == interaction_id)
     row: Row[Any] | None = (await connection.execute(statement)).one_or_none()
     return row
 
@@ -140,6 +135,7 @@ async def override_quality(connection: AsyncConnection, interaction_id: UUID, sc
 
 
 async def remove(connection: AsyncConnection, interaction_id: UUID) -> bool:
-    """Delete an interaction with its vectors, feedback and topics; False when there is none."""
+    """Delete an interaction with its vectors, feedback and topics, and taint what learned from it; False: no such one."""
+    await connection.execute(_TAINT, {"interaction_id": interaction_id})
     result = await connection.execute(delete(Interaction).where(Interaction.id == interaction_id))
     return result.rowcount == 1

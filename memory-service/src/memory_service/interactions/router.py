@@ -115,5 +115,5 @@ async def update_quality(interaction_id: UUID, update: QualityUpdate, connection
 
 @router.delete("/{interaction_id}", status_code=204, response_class=Response)
 async def delete_interaction(interaction_id: UUID, connection: Transaction) -> None:
-    """Delete an exchange with its vectors, feedback and topics."""
+    """Delete an exchange with its vectors, feedback and topics; datasets and adapters that hold it become tainted."""
     await service.remove(connection, interaction_id)
