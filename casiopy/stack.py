@@ -118,13 +118,18 @@ class Stack:
         ]
 
     def __enter__(self) -> Self:
-        # `kill PID` stops everything as cleanly as Ctrl-C does.
+        # `kill PID` stops everything as cleanly as Ctrl-C does; a shell that started us in the background ignores Ctrl-C
+        # on our behalf, so that is set, too.
         signal.signal(signal.SIGTERM, _as_interrupt)
+        signal.signal(signal.SIGINT, _as_interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # An impatient second Ctrl-C must not leave a part behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         started = [part for part in self._parts if part.process is not None]
         for part in reversed(started):
             part.stop()

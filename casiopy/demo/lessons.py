@@ -15,6 +15,7 @@ from casiopy.stack import Stack
 
 # The sample month lies in ISO weeks 1 to 4 of 2026.
 WEEK, YEAR = "4", "2026"
+_LEAVE_SECONDS = 20
 # The gate's verdicts are exit codes: 0 pass, 1 fail, 2 inconclusive. All three are results.
 _VERDICTS = frozenset({0, 1, 2})
 
@@ -88,7 +89,14 @@ def _script(stack: Stack, name: str, *flags: str, accept: frozenset[int] = froze
     shown = shlex.join(["python", f"training/{name}", *(_short(stack, flag) for flag in flags)])
     stack.console.print(f"  [dim]$ {shown}[/]", highlight=False, soft_wrap=True)
     command = [sys.executable, str(stack.root / "training" / name), *flags]
-    code = subprocess.run(command, cwd=stack.root, env=stack.environment, check=False).returncode
+    with subprocess.Popen(command, cwd=stack.root, env=stack.environment) as script:
+        try:
+            code = script.wait()
+        except KeyboardInterrupt:
+            # Training saves a checkpoint before it leaves; give it the time.
+            script.terminate()
+            script.wait(_LEAVE_SECONDS)
+            raise
     if code != 0 and code not in accept:
         raise DemoError(
             f"`{shown}` ended with exit code {code}. Its message stands above; `make demo` goes on from here."

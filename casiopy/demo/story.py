@@ -88,7 +88,8 @@ def _await_embeddings(stack: Stack, client: httpx.Client) -> None:
             stack.require_alive()
             counts = client.get("/stats").raise_for_status().json()["interactions"]
             bar.update(task, total=counts["total"], completed=counts["total"] - counts["pending_embeddings"])
-            if counts["pending_embeddings"] == 0:
+            embedder = client.get("/health").json()["checks"]["embedder"]["status"]
+            if counts["pending_embeddings"] == 0 and embedder != "loading":
                 return
             time.sleep(0.4)
     health = client.get("/health").json()["checks"]
