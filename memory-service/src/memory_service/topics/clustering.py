@@ -16,11 +16,13 @@ ENOUGH = 20
 # A theme is at least this many exchanges that lie close together; the others belong to none.
 _SMALLEST = 5
 _SEED = 7
+# Rows that differ by less than rounding are one exchange said again and again.
+_SAME = 1e-6
 # Density is only meaningful in few dimensions: words are first condensed to 50, then words and meaning together to 25.
-# Measured on a month of Spanish chat (422 exchanges) with the English default model: 23 groups of 5 to 18 exchanges, 20 with
-# telling words; 10 and 15 dimensions give 18 and 15. Leaves of the hierarchy, because the default choice takes one group of
-# 300 and more at 10 and 15. On the bare vectors the method finds 4 groups, and k-means none that hold together (silhouette
-# below .04 for every k from 4 to 36): that model sees little of Spanish, so words must help.
+# Measured on a month of Spanish chat (422 exchanges) with the English default model: 23 groups of 5 to 18 exchanges, 17 of
+# them with telling words; 10 and 15 dimensions give 18 and 15 groups. Leaves of the hierarchy, because the default choice
+# takes one group of 300 and more at 10 and 15. On the bare vectors the method finds 4 groups, and k-means none that hold
+# together (silhouette below .04 for every k from 4 to 36): that model sees little of Spanish, so words must help.
 _WORD_DIMENSIONS, _DIMENSIONS = 50, 25
 
 NO_TOPIC = -1
@@ -37,12 +39,15 @@ def find_groups(vectors: NDArray[np.float32], words: Sequence[Words]) -> NDArray
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import normalize
 
+    none = np.full(len(words), NO_TOPIC, dtype=np.intp)
     if len(words) < ENOUGH:
-        return np.full(len(words), NO_TOPIC, dtype=np.intp)
+        return none
     # What all exchanges share is the persona's way of talking: the mean is taken out.
     meaning = normalize(vectors - vectors.mean(axis=0))
     both = np.hstack([meaning, _word_space(words)])
-    dimensions = min(_DIMENSIONS, len(words) - 1)
+    if np.ptp(both, axis=0).max() < _SAME:
+        return none
+    dimensions = min(_DIMENSIONS, *both.shape)
     condensed = PCA(dimensions, svd_solver="full").fit_transform(both)
     groups: NDArray[np.intp] = HDBSCAN(
         min_cluster_size=_SMALLEST, min_samples=2, cluster_selection_method="leaf", copy=True
