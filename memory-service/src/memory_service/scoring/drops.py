@@ -164,9 +164,9 @@ def template_tokens(exchange: Exchange, _context: ScoringContext, _markers: int)
 
 def spam(exchange: Exchange, _context: ScoringContext, _markers: int) -> str | None:
     """Advertising or flooding, by the viewer or in the reply."""
-    if any(pattern.search(fold(exchange.input_text)) for pattern in lexicon.PROMOTION):
-        return "the viewer's message is advertising"
     for who, text in (("viewer's message", exchange.input_text), ("reply", exchange.output_text)):
+        if any(pattern.search(fold(text)) for pattern in lexicon.PROMOTION):
+            return f"the {who} is advertising"
         why = _flood(text)
         if why:
             return f"the {who} {why}"

@@ -150,3 +150,36 @@ def test_an_unknown_language_is_named() -> None:
     context = ScoringContext(style=PersonaStyle(languages=("es", "zz")))
     with pytest.raises(ValueError, match="zz"):
         score(Exchange("hola", "Pues aquí estamos todos esperando."), context)
+
+
+# Without a single marker the voice alone must tell them apart: (input, somebody speaks, anybody could have said it)
+UNMARKED = [
+    (
+        "¿te gustan los gatos?",
+        "Más que las personas: un gato te ignora sin abrir cuenta en Twitter.",
+        "Sí, los gatos son muy bonitos.",
+    ),
+    ("¿alexa?", "Vuelve a llamarme así y te programo la alarma a las cuatro.", "Hola. ¿Qué necesitas?"),
+    (
+        "dime algo bonito",
+        "Tus faltas de ortografía tienen personalidad.",
+        "Eres una persona maravillosa y vales mucho.",
+    ),
+    ("favourite game?", "Super Metroid. Don't argue, you'd lose with style.", "I don't have a favourite game."),
+    (
+        "¿qué es un puntero?",
+        "Una flecha que señala dónde vive el problema. Casi siempre vive contigo.",
+        "Un puntero es una variable.",
+    ),
+    (
+        "estoy en el paro",
+        "Mañana hacemos el currículum; hoy descansa, que te lo has ganado.",
+        "Lamento escuchar eso. Recuerda que es normal.",
+    ),
+]
+
+
+@pytest.mark.parametrize("context", [CASIOPY, UNDESCRIBED], ids=["described", "undescribed"])
+@pytest.mark.parametrize(("asked", "somebody", "anybody"), UNMARKED)
+def test_a_voice_is_heard_without_markers(asked: str, somebody: str, anybody: str, context: ScoringContext) -> None:
+    assert score(Exchange(asked, somebody), context).score > score(Exchange(asked, anybody), context).score + 0.05
