@@ -1,12 +1,10 @@
 """Backup, loss, restore: on a real embedded server, through the commands a person types."""
 
-import asyncio
-import logging
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -19,71 +17,9 @@ from memory_service.backup.restoring import row_counts
 from memory_service.backup.server import BackupError, embedded_server, server_at
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.embedded.claim import exclusive
-from memory_service.schema import migrate
 from sqlalchemy.engine import make_url
 
 Casiopy = Callable[..., Result]
-
-STORY = """
-    INSERT INTO owners (id) VALUES ('local') ON CONFLICT DO NOTHING;
-    INSERT INTO personas (id, owner_id, slug, name, language)
-    VALUES ('019a0000-0000-7000-8000-000000000001', 'local', 'casiopy', 'Casiopy', 'es');
-    INSERT INTO core_memory (id, owner_id, persona_id, category, key, value, is_mutable)
-    SELECT gen_random_uuid(), 'local', '019a0000-0000-7000-8000-000000000001', 'like', 'key ' || n, 'Rust, ¡claro!', false
-    FROM generate_series(1, 25) AS n;
-"""
-
-
-@pytest.fixture(scope="module")
-def seed_data(open_folder: Path) -> Iterator[Path]:
-    """Data folder of a stopped, migrated embedded server with a little story in it; copied for each test."""
-    home = open_folder / "seed"
-    with EmbeddedPostgres(home / "postgres", settings={"fsync": "off"}) as server:
-        asyncio.run(migrate(server.url))
-        server.psql(STORY)
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture
-def home(
-    seed_data: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Path]:
-    """A Casiopy of this test's own: CASIOPY_DATA with the story, BACKUPS_DIR empty, nothing running."""
-    path = open_folder / f"home-{abs(hash(request.node.nodeid)):x}"
-    subprocess.run(["cp", "-a", str(seed_data), str(path)], check=True)
-    monkeypatch.chdir(path)
-    for name in ("DATABASE_URL", "BACKUP_RECIPIENT", "BACKUP_IDENTITY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CASIOPY_DATA", str(path))
-    monkeypatch.setenv("BACKUPS_DIR", str(path / "backups"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(autouse=True)
-def own_logs() -> Iterator[None]:
-    """The commands send the logs of the whole process elsewhere; bring them back."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    for handler in [handler for handler in root.handlers if handler not in handlers]:
-        root.removeHandler(handler)
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
-def casiopy(home: Path) -> Casiopy:
-    group = click.Group(commands={command.name or "": command for command in backup_commands})
-
-    def run(*arguments: str | Path, expect: int = 0) -> Result:
-        result = CliRunner().invoke(group, [str(argument) for argument in arguments])
-        assert result.exit_code == expect, result.output
-        return result
-
-    return run
 
 
 def _counts(home: Path) -> dict[str, int]:
@@ -343,14 +279,14 @@ def test_an_external_server_is_described_by_its_url_without_leaking_the_password
 
 
 def test_an_external_database_is_backed_up_and_restored(
-    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    migrated_url: str, story: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = str(make_url(migrated_url).database)
     monkeypatch.setenv("DATABASE_URL", migrated_url)
     monkeypatch.setenv("CASIOPY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("BACKUPS_DIR", str(tmp_path / "backups"))
     server = server_at(migrated_url)
-    server.psql(STORY)
+    server.psql(story)
     before = row_counts(server)
     group = click.Group(commands={command.name or "": command for command in backup_commands})
     assert CliRunner().invoke(group, ["backup", "daily"]).exit_code == 0
