@@ -14,6 +14,8 @@ from casiopy.stack import Stack
 
 _QUESTIONS = Path(__file__).with_name("recall_questions.json")
 _SHOWN = 5
+# Clustering the month takes about 2 s on one core.
+_TOPICS_SECONDS = 30.0
 
 
 def _questions() -> list[dict[str, str]]:
@@ -98,6 +100,20 @@ def show_recall(stack: Stack, client: httpx.Client) -> None:
     stack.console.print(
         f"  {found} of {len(questions)} answers stand among the first three memories; median {1000 * middle:.0f} ms."
     )
+
+
+def show_topics(stack: Stack, client: httpx.Client) -> None:
+    """What the month was about, as the background worker clusters it."""
+    client.post("/topics/refresh").raise_for_status()
+    begun = time.monotonic()
+    while time.monotonic() - begun < _TOPICS_SECONDS:
+        topics = client.get("/topics").raise_for_status().json()
+        if topics["items"]:
+            labels = [f"{topic['label']} ({topic['interactions']})" for topic in topics["items"][:_SHOWN]]
+            stack.console.print(f"  {topics['total']} topics, the largest: [italic]{escape('; '.join(labels))}[/]")
+            return
+        time.sleep(0.3)
+    stack.console.print(f"  No topics yet: {topics['note']}", style="dim")
 
 
 def _one_line(text: str, width: int = 90) -> str:

@@ -38,6 +38,7 @@ def tell(stack: Stack) -> None:
             _await_embeddings(stack, client)
             questions.show_scores(stack, client, sample)
             questions.show_recall(stack, client)
+            questions.show_topics(stack, client)
         for chapter in (lessons.export, lessons.train, lessons.judge, lessons.deploy):
             chapter(stack, progress)
             progress.save(path)
