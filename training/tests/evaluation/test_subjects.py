@@ -1,0 +1,128 @@
+"""From a name to who is judged, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from persona_training.errors import AdapterError
+from persona_training.evaluation.subjects import (
+    Backend,
+    default_baseline,
+    find_adapter,
+    find_subject,
+    newest_adapter_of_week,
+    week_of_tag,
+)
+
+
+def add(folder: Path, adapter_id: str, layer: int, week: tuple[int, int] | None = None, **changes: object) -> None:
+    manifest = {
+        "schema": "casiopy/adapter-v1",
+        "adapter_id": adapter_id,
+        "layer": layer,
+        "status": "finished",
+        "created_at": adapter_id[-15:],
+        "week": {"year": week[0], "number": week[1]} if week else None,
+        "parent": {"adapter_id": "personality-20260101T000000", "weights_sha256": "a" * 64} if layer > 1 else None,
+        "weights": {"file": "w", "sha256": "b" * 64},
+    }
+    (folder / adapter_id).mkdir()
+    (folder / adapter_id / "manifest.json").write_text(json.dumps(manifest | changes), encoding="utf-8")
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> Path:
+    add(tmp_path, "personality-20260101T000000", 1)
+    add(tmp_path, "episodic-2025-w05-20250201T000000", 2, (2025, 5))
+    add(tmp_path, "episodic-2026-w05-20260201T000000", 2, (2026, 5))
+    add(tmp_path, "episodic-2026-w05-20260202T000000", 2, (2026, 5))
+    add(tmp_path, "episodic-2026-w05-20260203T000000", 2, (2026, 5), status="interrupted")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "served", "backend", "adapter"),
+    [
+        ("personality-20260101T000000", None, False, "transformers", "personality-20260101T000000"),
+        ("personality-20260101T000000", None, True, "transformers", "personality-20260101T000000"),
+        ("casiopy:week05", None, True, "ollama", "episodic-2026-w05-20260201T000000"),
+        ("casiopy:week05", None, False, "transformers", "episodic-2026-w05-20260202T000000"),
+        ("casiopy:week05", "transformers", True, "transformers", "episodic-2026-w05-20260202T000000"),
+        ("casiopy:latest", "ollama", True, "ollama", "episodic-2026-w05-20260201T000000"),
+    ],
+)
+def test_the_choice(
+    adapters: Path, name: str, wanted: Backend | None, served: bool, backend: str, adapter: str
+) -> None:
+    subject = find_subject(
+        name,
+        adapters,
+        wanted=wanted,
+        tag_is_served=lambda _: served,
+        adapter_of_tag=lambda _: "episodic-2026-w05-20260201T000000",
+    )
+    assert (subject.backend, subject.adapter_id, subject.weights_sha256) == (backend, adapter, "b" * 64)
+    assert subject.reason
+
+
+def test_a_tag_of_unknown_origin(adapters: Path) -> None:
+    subject = find_subject(
+        "other:1b", adapters, wanted=None, tag_is_served=lambda _: True, adapter_of_tag=lambda _: None
+    )
+    assert (subject.adapter_id, subject.weights_sha256, subject.layer) == (None, None, None)
+    assert "unknown origin" in subject.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "message"),
+    [
+        ("nobody", None, "Nothing is called 'nobody'"),
+        ("casiopy:week09", None, "Nothing is called"),
+        ("casiopy:week05", "ollama", "does not serve"),
+        ("personality-20260101T000000", "ollama", "does not serve"),
+    ],
+)
+def test_nobody(adapters: Path, name: str, wanted: Backend | None, message: str) -> None:
+    with pytest.raises(AdapterError, match=message):
+        find_subject(name, adapters, wanted=wanted, tag_is_served=lambda _: False, adapter_of_tag=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("week", "year", "found"),
+    [
+        (5, None, "episodic-2026-w05-20260202T000000"),
+        (5, 2025, "episodic-2025-w05-20250201T000000"),
+        (5, 2024, None),
+        (6, None, None),
+    ],
+)
+def test_the_newest_finished_adapter_of_a_week(adapters: Path, week: int, year: int | None, found: str | None) -> None:
+    folder = newest_adapter_of_week(adapters, week, year)
+    assert (folder.name if folder else None) == found
+
+
+@pytest.mark.parametrize(
+    ("tag", "week"), [("casiopy:week05", 5), ("a/b:week5", 5), ("casiopy:latest", None), ("week05", None)]
+)
+def test_week_of_tag(tag: str, week: int | None) -> None:
+    assert week_of_tag(tag) == week
+
+
+def test_an_adapter_by_path(adapters: Path, tmp_path: Path) -> None:
+    folder = adapters / "personality-20260101T000000"
+    assert find_adapter(str(folder), tmp_path / "elsewhere") == folder
+    assert find_adapter("gone", adapters) is None
+
+
+def test_layer_2_is_compared_with_its_parent_and_layer_1_with_nobody(adapters: Path) -> None:
+    def subject(name: str) -> tuple[Path | None, str]:
+        found = find_subject(name, adapters, wanted=None, tag_is_served=lambda _: False, adapter_of_tag=lambda _: None)
+        return default_baseline(found, adapters)
+
+    assert subject("casiopy:week05")[0] == adapters / "personality-20260101T000000"
+    assert subject("personality-20260101T000000")[0] is None
+    (adapters / "personality-20260101T000000" / "manifest.json").unlink()
+    with pytest.raises(AdapterError, match="give --baseline"):
+        subject("casiopy:week05")
