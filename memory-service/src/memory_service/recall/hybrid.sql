@@ -18,7 +18,7 @@ WITH word AS (
 language AS (
     SELECT count(*) FILTER (WHERE spanish = '') - count(*) FILTER (WHERE english = '') AS spanish_lead FROM word
 ),
-form AS (
+form AS MATERIALIZED ( -- each query is built once, not once per exchange
     SELECT word, lexeme, ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
     FROM word, language, unnest(tsvector_to_array(spanish || english || plain)) AS lexeme
     WHERE NOT (spanish = '' AND spanish_lead >= 0) AND NOT (english = '' AND spanish_lead <= 0)
@@ -39,7 +39,7 @@ found AS (
     FROM mine
     JOIN form ON mine.lexemes @@ form.query
 ),
-best_form AS (
+best_form AS MATERIALIZED ( -- each query is built once, not once per exchange
     SELECT id, word, max(frequency * ln(1 + (total - documents + 0.5) / (documents + 0.5))) AS score
     FROM found, (SELECT count(*) AS total FROM mine) AS all_mine
     GROUP BY id, word
