@@ -1,5 +1,6 @@
 """Conversations open, change their consent and end once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -143,3 +144,11 @@ async def test_unknown_sessions(client: httpx.AsyncClient, method: str, path: st
     assert (missing.status_code, missing.json()["error"]) == (404, "not_found")
     malformed = await client.request(method, f"/sessions/seven{path}", json=body)
     assert (malformed.status_code, malformed.json()["error"]) == (400, "invalid_request")
+
+
+async def test_the_very_first_requests_may_come_together(client: httpx.AsyncClient) -> None:
+    """Owner, persona and viewer come into being once, whoever is first."""
+    answers = await asyncio.gather(*(client.post("/sessions", json={"user_id": "ana"}) for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert (await client.get("/users")).json()["total"] == 1
+    assert (await client.get("/personas")).json()["total"] == 1
