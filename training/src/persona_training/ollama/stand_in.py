@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +23,11 @@ REPLY = "*suspiro* Aquí estoy, mortal. Qué ilusión."
 @dataclass(frozen=True)
 class Failure:
     """How a step goes wrong: `status` 400 or 500 with `{"error": …}`, "cut" (the stream ends early), "error_line" (an error
-    inside a 200 stream) or "slow" (nothing for `seconds`). `after` requests of that step succeed first."""
+    inside a 200 stream) or "slow" (nothing for `seconds`). Requests number `first` to `last` of that step fail."""
 
     kind: int | str
-    after: int = 0
+    first: int = 0
+    last: int = sys.maxsize
     seconds: float = 3.0
 
 
@@ -66,9 +68,12 @@ class StandInOllama:
         self._server.server_close()
         self._thread.join()
 
-    def fail(self, step: str, kind: int | str, after: int = 0, seconds: float = 3.0) -> None:
-        """Let a step go wrong from its (after + 1)-th request on."""
-        self.failures[step] = Failure(kind, after + self.count(step), seconds)
+    def fail(
+        self, step: str, kind: int | str, *, after: int = 0, times: int | None = None, seconds: float = 3.0
+    ) -> None:
+        """Let a step go wrong: from now on its next `after` requests succeed, then `times` (None: all) fail."""
+        first = self.count(step) + after
+        self.failures[step] = Failure(kind, first, sys.maxsize if times is None else first + times - 1, seconds)
 
     def count(self, step: str) -> int:
         """How often a step was asked for."""
@@ -117,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, step: str, answer: Callable[[Json], None], body: Json) -> None:
         failure = self.stand_in.failures.get(step)
-        fails = failure is not None and self.stand_in.count(step) >= failure.after
+        fails = failure is not None and failure.first <= self.stand_in.count(step) <= failure.last
         self.stand_in.requests.append((step, body))
         if failure is None or not fails:
             answer(body)

@@ -1,0 +1,147 @@
+"""The command's exit codes and words, as an operator meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from persona_training.evaluation.command import gate
+from persona_training.ollama.command import deploy
+from persona_training.ollama.server import OllamaServer
+from persona_training.ollama.stand_in import StandInOllama
+
+LAYER_1 = "personality-20260101T000000"
+LAYER_2 = "episodic-2026-w05-20260201T000000"
+House = Any
+
+
+@pytest.fixture
+def at(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    for name, value in {
+        "LORA_ADAPTERS_DIR": house.settings.adapters_dir,
+        "EXPORTS_DIR": house.settings.exports_dir,
+        "CASIOPY_DATA": house.settings.data_dir,
+        "MEMORY_SERVICE_URL": "http://127.0.0.1:9",
+        "OLLAMA_HOST": "127.0.0.1:9",
+        "COLUMNS": "300",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return house
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> str:
+    path = tmp_path / "prompt.txt"
+    path.write_text("Eres Casiopy.", encoding="utf-8")
+    return str(path)
+
+
+def run(*options: str) -> Result:
+    result = CliRunner().invoke(deploy, options)
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_live_is_zero(at: House, ollama: StandInOllama, prompt: str) -> None:
+    result = run("--week", "5", "--host", ollama.url, "--system-prompt", prompt)
+    assert result.exit_code == 0, result.output
+    assert "casiopy:latest is casiopy:week05 now" in result.output
+    assert "does not answer" in result.output  # the memory service is away, and it says so
+    assert run("--rollback", "--host", ollama.url).exit_code == 4
+
+
+def test_refused_is_one(at: House, prompt: str) -> None:
+    at.change_report(LAYER_2, verdict="inconclusive")
+    result = run("--week", "5", "--system-prompt", prompt)
+    assert result.exit_code == 1
+    assert "does not go live" in result.output
+
+
+def test_no_system_prompt_is_refused(at: House) -> None:
+    result = run("--week", "5")
+    assert result.exit_code == 1
+    assert "--system-prompt" in result.output
+
+
+def test_wrong_options_are_two() -> None:
+    assert run("--week", "99").exit_code == 2
+
+
+def test_ollama_away_is_three_and_says_how(at: House, prompt: str) -> None:
+    result = run("--week", "5", "--system-prompt", prompt)
+    assert result.exit_code == 3
+    folder = (at.adapter(LAYER_2) / "deploy").resolve()
+    for line in (
+        f"cd {folder}",
+        "ollama create casiopy:week05 -f Modelfile",
+        "ollama cp casiopy:week05 casiopy:latest",
+    ):
+        assert line in result.output
+    modelfile = (folder / "Modelfile").read_text(encoding="utf-8")
+    assert (folder / modelfile.splitlines()[0].removeprefix("FROM ./")).is_file()
+
+
+def test_ollama_failing_is_four(at: House, ollama: StandInOllama, prompt: str) -> None:
+    ollama.fail("create", 500)
+    result = run("--week", "5", "--host", ollama.url, "--system-prompt", prompt)
+    assert result.exit_code == 4
+    assert "create was made to fail" in result.output
+
+
+def test_a_dry_run_touches_nothing(at: House, ollama: StandInOllama, prompt: str) -> None:
+    result = run("--week", "5", "--host", ollama.url, "--system-prompt", prompt, "--dry-run")
+    assert result.exit_code == 0
+    assert "nothing was written" in result.output
+    assert not (at.adapter(LAYER_2) / "deploy").exists()
+    assert ollama.requests == []
+
+
+def test_the_gate_hears_a_deployed_tag(at: House, ollama: StandInOllama, prompt: str, tmp_path: Path) -> None:
+    """casiopy:week05 after a deployment: heard through Ollama, compared with the version before, report to its adapter."""
+    for adapter in (LAYER_1, LAYER_2):
+        assert run("--adapter", adapter, "--host", ollama.url, "--system-prompt", prompt).exit_code == 0
+    spoken = iter(range(10_000))
+    ollama.speak = lambda *_: f"*suspiro* Frase número {next(spoken)}, mortal, y no pienso repetirla."
+    options = ["--model", "casiopy:week05", "--save-report", "--host", ollama.url, "--prompts", "24", "--samples", "1"]
+    result = CliRunner().invoke(gate, options)
+    assert "Traceback" not in result.output
+    report = json.loads((at.adapter(LAYER_2) / "report.json").read_text(encoding="utf-8"))
+    assert result.exit_code == {"pass": 0, "fail": 1, "inconclusive": 2}[report["verdict"]]
+    assert report["serving"]["backend"] == "ollama"
+    assert report["candidate"]["adapter_id"] == LAYER_2
+    assert report["reference"]["adapter_id"] == LAYER_1
+    assert report["serving"]["system_prompt"] == "inside the tag casiopy:week05"
+    told = [body["messages"] for step, body in ollama.requests if step == "chat"][-1]
+    assert [message["role"] for message in told] == ["user"]  # the tag carries its own system prompt
+
+
+def test_the_script_is_the_command() -> None:
+    script = Path(__file__).parents[2] / "deploy_to_ollama.py"
+    helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "--rollback" in helped.stdout
+
+
+@pytest.mark.opt_in
+def test_a_real_ollama(at: House, prompt: str) -> None:
+    """Deploys the random model under a name of its own, rolls nothing over, and removes every trace."""
+    host = os.environ.get("CASIOPY_TEST_OLLAMA_HOST")
+    if not host:
+        pytest.skip("set CASIOPY_TEST_OLLAMA_HOST to the address of a real Ollama")
+    server = OllamaServer(host)
+    tag = "casiopy-test:week05"
+    try:
+        result = run("--week", "5", "--tag", tag, "--host", host, "--system-prompt", prompt)
+        assert result.exit_code in (0, 4), result.output  # random weights may fail the smoke test; the wire may not
+        assert "does not answer like Ollama" not in result.output
+        if result.exit_code == 4:
+            assert "smoke test failed" in result.output
+    finally:
+        for name in server.digests():
+            if name.startswith("casiopy-test:"):
+                server.delete(name)
