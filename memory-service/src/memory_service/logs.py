@@ -28,6 +28,6 @@ def configure_logs(logs_dir: Path, level: str, *, name: str = "memory_service") 
     root.addHandler(lines)
     root.addHandler(console)
     root.setLevel(level)
-    for noisy in ("httpx", "alembic.runtime.plugins", "sentence_transformers", "pgqueuer"):
+    for noisy in ("httpx", "torch", "alembic.runtime.plugins", "sentence_transformers", "pgqueuer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return path
