@@ -35,6 +35,11 @@ class Voices:
     reference: Replies | None = None
     floor: Replies | None = None
 
+    def by_name(self) -> dict[str, Replies]:
+        """The voices that were heard, floor first."""
+        heard = {"floor": self.floor, "reference": self.reference, "candidate": self.candidate}
+        return {name: replies for name, replies in heard.items() if replies is not None}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -76,11 +81,7 @@ def judge(
     """
     if training_replies and not hearing.known_phrases:
         hearing = replace(hearing, known_phrases=phrases(training_replies))
-    drawn = {
-        name: replies
-        for name, replies in (("floor", voices.floor), ("reference", voices.reference), ("candidate", voices.candidate))
-        if replies is not None
-    }
+    drawn = voices.by_name()
     style = score_styles(
         hearing.probes,
         drawn,

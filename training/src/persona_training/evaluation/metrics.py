@@ -4,8 +4,9 @@ No single metric is trusted: style metrics of different families barely agree wi
 than any one. Each compares the candidate with one other model: the reference (the deployed version) where there is one,
 otherwise the floor (the base model).
 
-The margins are at least the half-width of the 90 % interval between two runs of the same model with 40 probes x 2 samples
-(`training/tests/evaluation/test_power.py` keeps them honest: same voice passes, damaged voices do not).
+The margins are at least twice the half-width of the 90 % interval between two runs of the same model: measured on five
+runs of a tiny layer 1 with 40 probes x 2 samples, the half-widths are 0.12 to 0.44 of the margins. So the same voice passes
+and a loss of twice the margin fails (`training/tests/evaluation/test_power.py` keeps that honest).
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ METRICS: tuple[Metric, ...] = (
         unit="share of replies",
         direction="band",
         margin=0.15,
-        acceptable=(0.55, 1.0),
+        acceptable=(0.55, math.inf),  # too many show in the next row: a share cannot say "twice in one reply"
         against_floor="rise",
         rise=0.20,
         explain="Stage directions, forms of address and openers she is known by. Losing them is the plainest lobotomy.",

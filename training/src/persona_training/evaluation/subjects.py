@@ -114,9 +114,13 @@ def find_subject(
     if weekly is not None:
         why = f"no reachable Ollama serves {name}, so the newest adapter of week {week} replies: {weekly.name}"
         return Subject(name, "transformers", weekly, read_adapter(weekly), why)
-    known_ids = ", ".join(manifest["adapter_id"] for _, manifest in list(adapters_in(adapters_dir))[:6]) or "none yet"
-    raise AdapterError(
-        f"Nothing is called {name!r}: not an adapter in {adapters_dir} ({known_ids}), and no reachable Ollama serves it."
+    raise _nobody(name, adapters_dir)
+
+
+def _nobody(name: str, adapters_dir: Path) -> AdapterError:
+    known = ", ".join(manifest["adapter_id"] for _, manifest in list(adapters_in(adapters_dir))[:6]) or "none yet"
+    return AdapterError(
+        f"Nothing is called {name!r}: not an adapter in {adapters_dir} ({known}), and no reachable Ollama serves it."
     )
 
 
