@@ -47,15 +47,22 @@ def served(app: Flask) -> Iterator[str]:
     """The application behind waitress on a free port."""
     sockets: dict[int, Any] = {}
     server = create_server(app, host="127.0.0.1", port=0, map=sockets, threads=16, channel_request_lookahead=1)
-    thread = threading.Thread(target=server.run, daemon=True)
+    stopping = threading.Event()
+
+    def answer() -> None:
+        while not stopping.is_set():
+            wasyncore.loop(timeout=0.05, map=sockets, use_poll=True, count=1)
+
+    thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
         app.extensions["persona_dashboard"].streams.stop()
-        wasyncore.close_all(sockets)
-        thread.join(10)
         server.task_dispatcher.shutdown()
+        stopping.set()
+        thread.join(10)
+        wasyncore.close_all(sockets)  # last: until now a worker or the loop might have used them
 
 
 @contextmanager

@@ -52,12 +52,16 @@ def serve(settings: Settings) -> None:
     except ValueError as failure:
         raise Unstartable(f"DASHBOARD_HOST={settings.dashboard_host} is not an address of this machine.") from failure
     _announce(settings)
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        server.run()
-    finally:
-        app.extensions[EXTENSION].streams.stop()
-        server.close()
+    streams = app.extensions[EXTENSION].streams
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        streams.stop()  # before waitress waits for its threads, which would otherwise follow runs for ever
+        raise SystemExit(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    server.run()
+    server.close()
 
 
 def _announce(settings: Settings) -> None:
@@ -84,10 +88,6 @@ def _why_not(settings: Settings, failure: OSError) -> str:
     if failure.errno == errno.EACCES:
         return f"Port {settings.dashboard_port} needs rights this user lacks. Choose one above 1023 with --port."
     return f"Cannot listen on {settings.dashboard_host}:{settings.dashboard_port}: {failure.strerror or failure}."
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 commands: list[click.Command] = [dashboard]

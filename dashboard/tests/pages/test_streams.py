@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 
 import httpx
-from house import House, served, wait_for
+import pytest
+from house import House, dashboard_process, free_port, served, wait_for
 from persona_dashboard.live import MOST_STREAMS
 from places import RUNNING, TRAINED
 from seam_files import append_metrics, write_run
@@ -76,6 +79,22 @@ def test_too_many_streams_are_refused_and_pages_still_answer(full: House) -> Non
             response.close()
         wait_for(lambda: streams.open == 0)
         assert client.get(f"/runs/{TRAINED}/events").status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_its_address_and_leaves_at_once_even_while_it_is_followed(full: House, number: int) -> None:
+    port = free_port()
+    with dashboard_process(full, port) as process:
+        address = f"http://127.0.0.1:{port}/runs/{RUNNING}/events"
+        with httpx.stream("GET", address, trust_env=False, timeout=10) as response:
+            assert next(events(response))[0] == "metrics"
+            started = time.monotonic()
+            process.send_signal(number)
+            assert process.wait(10) == 0
+        assert time.monotonic() - started < 4, "waitress alone would wait 5 s for the stream's thread"
+        told = process.stdout.read() if process.stdout else ""
+    assert f"Dashboard: http://127.0.0.1:{port}" in told
+    assert "Traceback" not in told
 
 
 def test_strange_positions_are_read_as_the_beginning(full: House) -> None:

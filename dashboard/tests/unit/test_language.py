@@ -29,7 +29,7 @@ FROM_OUTSIDE = {
     "stage",
     "type",
 }
-FROM_OUTSIDE |= {"split", "direction", "drawing", "nav", "gate", "lineage", "recall"}
+FROM_OUTSIDE |= {"split", "direction", "drawing", "nav", "gate", "lineage", "recall", "run_stage"}
 
 
 def fields(text: str) -> set[str]:
