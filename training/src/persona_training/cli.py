@@ -7,7 +7,6 @@ so that `casiopy --help` answers at once.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import NamedTuple
 
 import click
@@ -38,12 +37,7 @@ def _load(place: CommandAt) -> click.Command:
     return command
 
 
-def _is_there(module: str) -> bool:
-    package = module.rpartition(".")[0]
-    return importlib.util.find_spec(package) is not None and importlib.util.find_spec(module) is not None
-
-
-commands: list[click.Command] = [_load(place) for place in COMMANDS if _is_there(place.module)]
+commands: list[click.Command] = [_load(place) for place in COMMANDS]
 
 
 @click.group()

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+def without_shard_bars() -> None:
+    """Turn off transformers' bars for loading and writing weights: on stderr they would tear the run's own display."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The folder's tokenizer, with a chat template and an end token, never fetched from elsewhere.
 
@@ -43,9 +50,8 @@ def load_base(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         BaseModelError: the folder is missing, incomplete, or not a causal language model.
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars for shards would interleave with ours
+    without_shard_bars()
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"No base model in {folder} (config.json is missing). Give --base-model a model folder.")
     try:

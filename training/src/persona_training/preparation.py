@@ -194,7 +194,7 @@ def run_manifest(prepared: Prepared, adapter_id: str) -> Manifest:
 
 
 def _pin(dataset: Dataset) -> dict[str, object]:
-    return {"export_id": dataset.export_id, "source": [str(path) for path in dataset.source]}
+    return {"export_id": dataset.export_id, "source": [str(path.resolve()) for path in dataset.source]}
 
 
 def _parent_pin(parent: Manifest | None) -> dict[str, str] | None:

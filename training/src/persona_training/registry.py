@@ -31,7 +31,7 @@ def register(folder: Path, settings: Settings) -> str | None:
         )
     except httpx.TransportError as error:
         return f"the memory service at {settings.memory_service_url} does not answer ({type(error).__name__})"
-    if response.status_code == httpx.codes.CONFLICT or response.is_success:
+    if response.is_success:
         return None
     raise AdapterError(
         f"The memory service refused {manifest['adapter_id']} ({response.status_code}): {response.text[:300]}"

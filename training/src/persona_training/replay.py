@@ -19,7 +19,8 @@ def replay_dataset(parent: Manifest, given: Sequence[str], settings: Settings) -
     if given:
         return load_dataset(given, settings.exports_dir)
     pinned = parent["dataset"]
-    source = [pinned["export_id"]] if pinned["export_id"] else pinned.get("source", [])
+    exported = pinned["export_id"] is not None and (settings.exports_dir / pinned["export_id"]).is_dir()
+    source = [pinned["export_id"]] if exported else pinned.get("source", [])
     if not source:
         raise DatasetError(_how_to(parent, "its manifest does not say which file it read"))
     try:

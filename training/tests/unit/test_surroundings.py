@@ -133,7 +133,7 @@ def adapter(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("status", "refused"), [(201, False), (200, False), (409, False), (400, True), (500, True)])
+@pytest.mark.parametrize(("status", "refused"), [(201, False), (200, False), (409, True), (400, True), (500, True)])
 def test_registering_posts_the_manifest(status: int, refused: bool, adapter: Path) -> None:
     posted: list[dict[str, Any]] = []
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from persona_training.errors import BaseModelError
 from persona_training.hashing import sha256_json, sha256_text
 from persona_training.messages import as_dicts
+from persona_training.models import without_shard_bars
 from persona_training.tiny import grammar, lexicon, patterns, sentences, tokenizer, words
 from persona_training.tiny.grammar import exchanges
 
@@ -99,6 +100,7 @@ def build_tiny_model(out_dir: Path, recipe: TinyRecipe, progress: Progress | Non
     """
     import torch
 
+    without_shard_bars()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
