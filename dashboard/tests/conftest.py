@@ -53,9 +53,12 @@ def down(tmp_path: Path) -> House:
     return House(create_app(settings(exports, adapters)), exports, adapters)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One headless Chromium for all browser tests; its absence is a failure that says how to install it."""
+    """One headless Chromium for a file of tests; its absence is a failure that says how to install it.
+
+    No wider scope: while Playwright runs, this thread has a running event loop, and asyncio tests elsewhere need their own.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not path:
         pytest.fail("Chromium is missing; install it: apt-get install --no-install-recommends chromium", pytrace=False)
