@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from persona_training.gguf_export.architecture import from_gguf_order, read_shape, tensor_names, to_gguf_order
 from persona_training.gguf_export.quantisation import Quantisation
+from persona_training.gguf_export.vocabulary import SPLITS
 from persona_training.gguf_export.writing import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -127,3 +129,60 @@ def test_a_tensor_whose_rows_do_not_fit_the_block_is_kept_in_f16(tmp_path: Path,
     folder = save_random_llama(tmp_path / "odd", head_dim=12)  # o_proj has rows of 48
     written = write_gguf(folder, tmp_path / "odd" / "m.gguf", name="odd", quantisation=Quantisation.Q8_0)
     assert written.tensors == {"Q8_0": 13, "F16": 2, "F32": 5}
+
+
+LLAMA_3_1 = {
+    "rope_type": "llama3",
+    "rope_theta": 500_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def test_llama_3_1_frequencies_are_what_transformers_turns_by(tmp_path: Path, save_random_llama: SaveLlama) -> None:
+    folder = save_random_llama(tmp_path / "llama31", head_dim=32, rope_parameters=LLAMA_3_1)
+    written = write_gguf(folder, tmp_path / "llama31" / "m.gguf", name="llama31", quantisation=Quantisation.Q8_0)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    stretched = model.model.rotary_emb.inv_freq.numpy()
+    plain = 1.0 / 500_000.0 ** (np.arange(0, 32, 2) / 32)
+    (factors,) = (tensor.data for tensor in gguf.GGUFReader(written.path).tensors if tensor.name == "rope_freqs.weight")
+    np.testing.assert_allclose(plain / factors, stretched, rtol=1e-5)
+    assert factors[0] == 1.0
+    assert factors[-1] == pytest.approx(8.0)
+    assert written.tensors == {"Q8_0": 15, "F32": 6}
+
+
+def test_a_llama_3_tokenizer_is_named_and_adds_its_first_token(tmp_path: Path, save_random_llama: SaveLlama) -> None:
+    """Cut as Llama 3 cuts, with a first token that the tokenizer adds by itself."""
+    folder = save_random_llama(tmp_path / "llama3")
+    path = folder / "tokenizer.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    split = next(pattern for pattern, name in SPLITS.items() if name == "llama-bpe")
+    raw["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        ],
+    }
+    first = raw["model"]["vocab"]["<|pad|>"]
+    raw["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|pad|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|pad|>": {"id": "<|pad|>", "ids": [first], "tokens": ["<|pad|>"]}},
+    }
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    config = folder / "tokenizer_config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text(encoding="utf-8")) | {"bos_token": "<|pad|>"}), encoding="utf-8"
+    )
+    reader = gguf.GGUFReader(write_gguf(folder, folder / "m.gguf", name="llama3").path)
+    fields = {name: reader.get_field(f"tokenizer.ggml.{name}") for name in ("pre", "bos_token_id", "add_bos_token")}
+    assert {name: field.contents() for name, field in fields.items() if field} == {
+        "pre": "llama-bpe",
+        "bos_token_id": first,
+        "add_bos_token": True,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from persona_training.messages import Message
 # 0.9, and its training replies hold 2.1. A penalty of 1.1 is Ollama's own default. 64 tokens are about 45 Spanish words, the
 # longest reply that is still hers.
 SERVED = Sampling(temperature=0.9, top_p=0.9, top_k=40, repetition_penalty=1.1, max_new_tokens=64)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def draw(
     """
     started = time.monotonic()
     conversations = [_conversation(probe, system_prompt) for probe in probes for _ in range(samples)]
-    flat = replier.reply(conversations, sampling, seed)
+    # A byte-level model can say the NUL character, which neither JSON stores in PostgreSQL nor XML can hold.
+    flat = [_CONTROL.sub("\ufffd", reply) for reply in replier.reply(conversations, sampling, seed)]
     replies = [flat[i * samples : (i + 1) * samples] for i in range(len(probes))]
     return Drawn(name=replier.name, replies=replies, seconds=time.monotonic() - started)
 

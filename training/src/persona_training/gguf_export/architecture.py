@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ class GgufError(PersonaTrainingError):
 
 @dataclass(frozen=True)
 class LlamaShape:
-    """The figures of a Llama model, under the names the transformers config gives them."""
+    """The figures of a Llama model, under the names the transformers config gives them.
+
+    `rope_factors` is empty, or holds what each rotary frequency is divided by (Llama 3.1's stretching of long contexts).
+    """
 
     vocab_size: int
     hidden_size: int
@@ -32,6 +36,7 @@ class LlamaShape:
     rms_norm_eps: float
     rope_theta: float
     tie_word_embeddings: bool
+    rope_factors: tuple[float, ...] = ()
 
 
 def read_shape(model_dir: Path) -> LlamaShape:
@@ -46,7 +51,11 @@ def read_shape(model_dir: Path) -> LlamaShape:
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     _refuse_unsupported(config)
     heads = int(config["num_attention_heads"])
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope: dict[str, Any] = (config.get("rope_scaling") or {}) | (
+        config.get("rope_parameters") or {}
+    )  # old and new name
+    theta = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    head_dim = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
     return LlamaShape(
         vocab_size=int(config["vocab_size"]),
         hidden_size=int(config["hidden_size"]),
@@ -54,12 +63,38 @@ def read_shape(model_dir: Path) -> LlamaShape:
         num_hidden_layers=int(config["num_hidden_layers"]),
         num_attention_heads=heads,
         num_key_value_heads=int(config.get("num_key_value_heads") or heads),
-        head_dim=int(config.get("head_dim") or int(config["hidden_size"]) // heads),
+        head_dim=head_dim,
         max_position_embeddings=int(config["max_position_embeddings"]),
         rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-        rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
+        rope_theta=theta,
         tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+        rope_factors=llama3_factors(rope, theta, head_dim) if _rope_kind(rope) == "llama3" else (),
     )
+
+
+def _rope_kind(rope: dict[str, Any]) -> str:
+    return str(rope.get("rope_type") or rope.get("type") or "default")
+
+
+def llama3_factors(rope: dict[str, Any], theta: float, head_dim: int) -> tuple[float, ...]:
+    """What Llama 3.1 divides each rotary frequency by: 1 for short waves, `factor` for long ones, a blend in between.
+
+    Raises:
+        GgufError: the configuration lacks one of the four values this needs.
+    """
+    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    try:
+        factor, low, high, trained = (float(rope[name]) for name in names)
+    except KeyError as error:
+        raise GgufError(
+            f"config.json names the rope type llama3 without {error}: it is not a complete model."
+        ) from error
+    factors = []
+    for i in range(0, head_dim, 2):
+        waves = trained / (2 * math.pi * theta ** (i / head_dim))  # wave lengths that fit the context it was trained on
+        blend = min(max((waves - low) / (high - low), 0.0), 1.0)
+        factors.append(1.0 / ((1.0 - blend) / factor + blend))
+    return tuple(factors)
 
 
 def _refuse_unsupported(config: dict[str, Any]) -> None:
@@ -70,7 +105,7 @@ def _refuse_unsupported(config: dict[str, Any]) -> None:
             "Convert the merged folder with llama.cpp's own script and deploy that file with --gguf."
         )
     ropes = [config.get("rope_parameters") or {}, config.get("rope_scaling") or {}]  # newer and older name
-    rope_kinds = {rope.get("rope_type") or rope.get("type") or "default" for rope in ropes} - {"default"}
+    rope_kinds = {_rope_kind(rope) for rope in ropes} - {"default", "llama3"}
     features = {
         "attention_bias": bool(config.get("attention_bias")),
         "mlp_bias": bool(config.get("mlp_bias")),

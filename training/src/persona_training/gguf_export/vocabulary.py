@@ -13,7 +13,7 @@ from persona_training.gguf_export.architecture import GgufError
 
 # How llama.cpp names the ways of cutting text before BPE; keyed by the regular expression in tokenizer.json. A wrong name
 # gives other tokens without any error, so an unknown expression is refused.
-_SPLITS = {
+SPLITS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": (
         "llama-bpe"
     ),
@@ -86,7 +86,7 @@ def _pre_tokenizer(raw: dict[str, Any]) -> str:
         if others[0].get("individual_digits"):
             return "smollm"
     elif len(others) == 1 and not uses_regex and others[0].get("type") == "Split":
-        name = _SPLITS.get(str(others[0].get("pattern", {}).get("Regex")))
+        name = SPLITS.get(str(others[0].get("pattern", {}).get("Regex")))
         if name is not None and normalizer in ({None, "NFC"} if name == "qwen2" else {None}):
             return name
     raise GgufError(

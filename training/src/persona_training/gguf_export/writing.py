@@ -20,6 +20,7 @@ from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import Vocabulary, read_vocabulary
 
 _TIED_HEAD = "lm_head.weight"
+ROPE_FACTORS = "rope_freqs.weight"
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,18 @@ def _write_tensors(
             stored = stored_type(dimensions[-1], len(dimensions), quantisation)
             kinds[stored.value] += 1
             _announce(writer, theirs, dimensions, stored)
+        factors = np.array(shape.rope_factors, dtype=np.float32)
+        if len(factors):
+            kinds[Quantisation.F32.value] += 1
+            _announce(writer, ROPE_FACTORS, factors.shape, Quantisation.F32)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for ours, weight in weights.read(names):
             stored = stored_type(weight.shape[-1], weight.ndim, quantisation)
             writer.write_tensor_data(encode(ours, to_gguf_order(ours, weight, shape), stored))
+        if len(factors):
+            writer.write_tensor_data(factors)
     return kinds
 
 
