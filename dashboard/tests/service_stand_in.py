@@ -37,7 +37,7 @@ def stand_in_service(store: Store) -> Iterator[StandIn]:
     """Serve on a free loopback port."""
     server = _Server(("127.0.0.1", 0), _Contract)
     server.stand_in = StandIn(f"http://127.0.0.1:{server.server_port}", store)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
     thread.start()
     try:
         yield server.stand_in
