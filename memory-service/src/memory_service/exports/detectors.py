@@ -25,17 +25,20 @@ Detector = Callable[[str], Iterator[Span]]
 PHONE_REGIONS = ("ES", "MX", "AR", "CO", "US")
 
 _SECRET = re.compile(
-    r"\b[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@\S+"  # user:password@host
-    r"|\b[a-z][a-z0-9+.-]*://\S*[?&#](?:[\w-]*(?:token|key|secret|passw\w*|pwd|auth|sig|session\w*)[\w-]*)=\S+"
+    r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:]+:[^\s/@]+@\S+"  # user:password@host
+    r"|\b[a-z][a-z0-9+.-]{0,20}://\S*[?&#](?:[\w-]*(?:token|key|secret|passw\w*|pwd|auth|sig|session\w*)[\w-]*)=\S+"
     r"|\b(?:https?://)?(?:www\.)?(?:instagram|twitter|x|tiktok|facebook|t|linkedin|twitch|onlyfans"
     r"|threads)\.(?:com|me|tv|net)/\S+"
     r"|\b(?:https?://)?(?:discord\.gg|wa\.me|discord\.com/users)/\S+"
     r"|\b(?:sk|pk|rk|ghp|gho|glpat|xox[abp]|hf|aimsk_live)[-_][A-Za-z0-9_-]{16,}",
     re.IGNORECASE,
 )
+# Lengths are those of the standard; without them a long message without an address would be tried in every way.
 _DOT = r"(?:\.|\s*[\[(]\s*(?:dot|punto)\s*[\])]\s*|\s+(?:dot|punto)\s+)"
 _AT = r"(?:@|\s*[\[(]\s*(?:at|arroba|@)\s*[\])]\s*|\s+arroba\s+)"
-_EMAIL = re.compile(rf"[\w.+%-]+{_AT}[\w-]+(?:{_DOT}[\w-]+)*{_DOT}[^\W\d_]{{2,24}}\b", re.IGNORECASE)
+_EMAIL = re.compile(
+    rf"[\w.+%-]{{1,64}}{_AT}[\w-]{{1,63}}(?:{_DOT}[\w-]{{1,63}}){{0,6}}{_DOT}[^\W\d_]{{2,24}}\b", re.IGNORECASE
+)
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}", re.IGNORECASE)
 _CARD = re.compile(r"(?<![\d.,-])\d(?:[ .-]?\d){12,18}(?![\d])")
 _SPANISH_ID = re.compile(

@@ -194,3 +194,12 @@ def test_allowed_names_stay(parts: list[str]) -> None:
 
 def test_the_version_names_the_rules() -> None:
     assert re.fullmatch(r"pii-1-[0-9a-f]{8}", REDACTION_VERSION)
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "ja", "1", "1.", "a.", "a@", "a\n", "calle a ", "12 a ", "ES11 ", "::", "http://a:"]
+)
+@pytest.mark.timeout(20)
+def test_the_longest_text_is_no_burden(piece: str) -> None:
+    # 32,000 characters are what the service stores at most; one that takes minutes would stop every export.
+    assert redactor().redact((piece * 32_000)[:32_000], "lunaroja").text
