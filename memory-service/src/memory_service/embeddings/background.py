@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
 from memory_service.db import Database
@@ -110,7 +111,7 @@ class BackgroundEmbedder:
             try:
                 async with self._database.unowned() as connection:
                     return await agree_on_model(connection, embedder)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                 log.warning("The embedder waits for the database (%s)", type(error).__name__)
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
 

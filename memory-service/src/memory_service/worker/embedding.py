@@ -32,10 +32,12 @@ _BATCH, _CALL = 64, 8
 # Pending interactions handed to the queue per owner and healing round; the next round takes the next ones.
 _HEAL_AT_MOST = 10_000
 
-# The rows asked for that still wait, filled up with the owner's oldest waiting rows: many small jobs become one batch.
+# The rows asked for that still wait, filled up with the owner's oldest waiting rows: many small jobs become one batch, and
+# a job whose rows went with an earlier batch finds nothing.
 _WAITING = text("""
     SELECT id, input_text, output_text, dropped FROM interactions
     WHERE embedding_status = 'pending'
+      AND EXISTS (SELECT FROM interactions WHERE id = ANY(:asked) AND embedding_status = 'pending')
     ORDER BY id = ANY(:asked) DESC, id
     LIMIT :batch
 """).bindparams(bindparam("asked", type_=ARRAY(PGUUID(as_uuid=True))))
@@ -85,7 +87,7 @@ class EmbeddingWork:
         async with self.turn:
             self._go_back_if_stopping()
             rows = await self._waiting(asked)
-            while rows and asked_for(rows, asked):
+            while rows:
                 await self._embed(asked.owner, rows)
                 rows = await self._waiting(asked)
 
@@ -161,8 +163,3 @@ class EmbeddingWork:
                 one for _, refused in parts for one in refused
             ]
         return {row.id: vector_text(vector) for row, vector in zip(rows, made.tolist(), strict=True)}, []
-
-
-def asked_for(rows: Sequence[Row[Any]], asked: EmbedJob) -> bool:
-    """Whether `rows` begin with one the job asks for (they come first)."""
-    return rows[0].id in asked.interaction_ids

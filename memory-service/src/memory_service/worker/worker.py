@@ -33,8 +33,17 @@ _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 # Longer than one call of the embedder takes even on a busy machine, shorter than people wait after Ctrl-C.
 _STOP_WITHIN_SECONDS = 1.5
 
-# RuntimeError: the queue library's word for tables that are not there (yet).
-_DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, PgqException, RuntimeError)
+# InternalClientError: what asyncpg says when a connection dies in the middle of a call. RuntimeError: the queue library's
+# word for tables that are not there (yet).
+_DATABASE_AWAY = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    SQLAlchemyError,
+    PgqException,
+    RuntimeError,
+)
 
 
 class Worker:
@@ -53,6 +62,7 @@ class Worker:
     def start(self) -> None:
         """Begin to work; returns at once."""
         self._task = asyncio.create_task(self._keep_working(), name="worker")
+        self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Finish the call at hand, give the other jobs back, stop within two seconds."""
@@ -92,6 +102,14 @@ class Worker:
                 log.warning("The worker lost the queue (%s: %s); next try in %.1f s", type(error).__name__, error, wait)
                 await self._sleep(wait)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A worker that ends by an error nobody foresaw must not look alive."""
+        if task.cancelled() or task.exception() is None:
+            return
+        self._status = "failed"
+        self._detail = f"the worker ended by an error ({task.exception()!r}): restart the service, and see its log"
+        log.error("The worker ended by an error", exc_info=task.exception())
+
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -100,7 +118,7 @@ class Worker:
     async def _work(self) -> None:
         """Take jobs until told to stop, or until the database goes away."""
         arguments = asyncpg_arguments(self._url)
-        async with asyncpg.create_pool(**arguments, min_size=1, max_size=4, timeout=5) as pool:
+        async with asyncpg.create_pool(**arguments, min_size=0, max_size=4, timeout=5) as pool:
             self._queue = self._register(PgQueuer.from_asyncpg_pool(pool))
             if self._stopping.is_set():
                 return
