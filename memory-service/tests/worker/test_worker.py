@@ -7,11 +7,12 @@ from uuid import uuid4
 import pytest
 from memory_service.db import Database
 from memory_service.embeddings.queue import enqueue_embedding
+from memory_service.worker import Worker
 from memory_service.worker.upkeep import prune_queue_log
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .bench import TinyEmbedder, jobs, statuses, store, until, vectors, working
+from .bench import Bench, TinyEmbedder, jobs, statuses, store, until, vectors, working
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +168,19 @@ async def _picked(database: Database) -> bool:
 async def _called(model: TinyEmbedder) -> bool:
     await asyncio.sleep(0)
     return bool(model.calls)
+
+
+async def test_a_worker_that_ends_by_an_unforeseen_error_says_so(
+    migrated_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Worker) -> None:
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr(Worker, "_work", broken)
+    async with working(migrated_url, database, TinyEmbedder()) as bench:
+        await until(lambda: _failed(bench))
+        assert "restart the service" in bench.worker.health().detail
+
+
+async def _failed(bench: Bench) -> bool:
+    return bench.worker.health().status == "failed"
