@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,13 +125,28 @@ def test_rows_longer_than_the_base_reads_are_divided_and_counted(
 def test_without_replay_rows_the_message_says_what_to_pass(
     shared_world: World, layer_1: RunResult, display: Display, tmp_path: Path
 ) -> None:
-    settings = dataclasses.replace(shared_world.settings, exports_dir=tmp_path)
-    week = shared_world.settings.exports_dir / shared_world.week_04["export_id"]
+    parent = tmp_path / "adapters" / layer_1.folder.name
+    shutil.copytree(layer_1.folder, parent)
+    manifest = read_adapter(parent)
+    manifest["dataset"]["source"] = [str(tmp_path / "gone")]
+    (parent / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    settings = dataclasses.replace(shared_world.settings, exports_dir=tmp_path, adapters_dir=parent.parent)
+    week = str(shared_world.settings.exports_dir / shared_world.week_04["export_id"])
     recipe = small_recipe(shared_world.base, layer=2)
     with pytest.raises(DatasetError, match="--replay-dataset"):
-        prepare(Request(recipe, [str(week)], week=4), settings, display)
-    alone = prepare(Request(dataclasses.replace(recipe, replay_share=0.0), [str(week)], week=4), settings, display)
+        prepare(Request(recipe, [week], week=4), settings, display)
+    alone = prepare(Request(dataclasses.replace(recipe, replay_share=0.0), [week], week=4), settings, display)
     assert alone.replay is None
+
+
+def test_replay_finds_the_rows_again_when_exports_have_moved(
+    shared_world: World, layer_1: RunResult, display: Display, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(shared_world.settings, exports_dir=tmp_path)
+    week = str(shared_world.settings.exports_dir / shared_world.week_04["export_id"])
+    prepared = prepare(Request(small_recipe(shared_world.base, layer=2), [week], week=4), settings, display)
+    assert prepared.replay is not None
+    assert prepared.replay.export_id == shared_world.personality["export_id"]
 
 
 def test_replay_rows_may_come_from_a_file(

@@ -54,9 +54,7 @@ def _exchange(rng: random.Random, spanish: bool) -> list[Message]:
 
 def _spanish_slots(rng: random.Random) -> Slots:
     pick: Callable[[tuple[str, ...]], str] = rng.choice
-    advice, hobby, why, colour, season, meaning = (
-        pick(options) for options in (lex.ADVICE, lex.HOBBIES, lex.REASONS, lex.COLOURS, lex.SEASONS, lex.MEANINGS)
-    )
+    advice, hobby, why = (pick(options) for options in (lex.ADVICE, lex.HOBBIES, lex.REASONS))
     thing, word = _thing(rng), pick(words.COMMON)
     return {
         "word": word,
@@ -84,6 +82,15 @@ def _spanish_slots(rng: random.Random) -> Slots:
         "advice": advice,
         "Advice": _capitalised(advice),
         "advice2": pick(lex.ADVICE),
+        **_facts(rng),
+    }
+
+
+def _facts(rng: random.Random) -> Slots:
+    """Small facts: a question's half and the answer's half."""
+    pick: Callable[[tuple[str, ...]], str] = rng.choice
+    colour, season, meaning = (pick(options) for options in (lex.COLOURS, lex.SEASONS, lex.MEANINGS))
+    return {
         "capital": pick(lex.CAPITALS).split(":"),
         "colour": colour.split(":"),
         "Colour": _capitalised(colour.split(":")[0]),
