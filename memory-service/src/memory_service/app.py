@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi_offline import FastAPIOffline
 
 from memory_service import __version__
 from memory_service.api import include_routers
@@ -36,7 +37,8 @@ def create_app(settings: Settings, database_url: str, *, load_embedder: Load | N
         finally:
             await app.state.database.close()
 
-    app = FastAPI(
+    # The pages at /docs and /redoc bring their own scripts: they must work on a machine without internet.
+    app = FastAPIOffline(
         title="Casiopy memory service",
         version=__version__,
         description="Immutable core memory, every scored exchange, recall in milliseconds, datasets with their lineage.",

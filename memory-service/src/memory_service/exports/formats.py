@@ -42,8 +42,8 @@ def conversations(turns: Iterable[Turn], max_turns: int) -> list[list[Turn]]:
 
 
 def chatml(conversation: Sequence[Turn], system_prompt: str) -> dict[str, object]:
-    """One row: system, then user and assistant in turn, with where it came from."""
-    messages = [{"role": "system", "content": system_prompt}]
+    """One row: system (left out while core memory is empty), then user and assistant in turn, with where it came from."""
+    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
     for turn in conversation:
         messages.append({"role": "user", "content": turn.input_text})
         messages.append({"role": "assistant", "content": turn.output_text})

@@ -98,6 +98,11 @@ def test_a_row_is_what_the_schema_says() -> None:
         (2026, 4, "America/Mexico_City", "2026-01-19T06:00:00Z", "2026-01-26T06:00:00Z"),
     ],
 )
+def test_an_empty_core_memory_gives_no_empty_system_message() -> None:
+    row = chatml([turn("a", 0)], "")
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant"]  # type: ignore[attr-defined]
+
+
 def test_weeks_in_utc(year: int, number: int, timezone: str, start: str, end: str) -> None:
     week = iso_week(year, number, timezone)
     assert (manifest.utc(week.start), manifest.utc(week.end)) == (start, end)
