@@ -98,11 +98,6 @@ def test_a_row_is_what_the_schema_says() -> None:
         (2026, 4, "America/Mexico_City", "2026-01-19T06:00:00Z", "2026-01-26T06:00:00Z"),
     ],
 )
-def test_an_empty_core_memory_gives_no_empty_system_message() -> None:
-    row = chatml([turn("a", 0)], "")
-    assert [message["role"] for message in row["messages"]] == ["user", "assistant"]  # type: ignore[attr-defined]
-
-
 def test_weeks_in_utc(year: int, number: int, timezone: str, start: str, end: str) -> None:
     week = iso_week(year, number, timezone)
     assert (manifest.utc(week.start), manifest.utc(week.end)) == (start, end)
@@ -148,3 +143,8 @@ def test_the_manifest_fits_its_schema_and_names_its_bytes() -> None:
     assert str(one["export_id"]) == f"episodic-2026-w04-{str(one['dataset_sha256'])[:8]}"
     other = built(datetime(2026, 2, 1, tzinfo=UTC), [turn("a", 0)])
     assert other["dataset_sha256"] != one["dataset_sha256"]
+
+
+def test_an_empty_core_memory_gives_no_empty_system_message() -> None:
+    row = chatml([turn("a", 0)], "")
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant"]  # type: ignore[attr-defined]
