@@ -47,10 +47,10 @@ def test_a_judged_week_goes_live(house: House, ollama: StandInOllama) -> None:
     assert "from" not in ollama.requests[[step for step, _ in ollama.requests].index("create")][1]
     assert (entry.adapter_id, entry.report_id, entry.forced) == (LAYER_2, "report-2", None)
     assert entries(house.settings.adapters_dir) == [dataclasses.asdict(entry)]
-    (path, body), *others = house.posted
-    assert (path, others) == (f"/adapters/{LAYER_2}/deployments", [])
-    assert body["tag"] == "casiopy:week05"
-    assert body["live"] is True
+    assert [path for path, _ in house.posted] == [f"/adapters/{LAYER_2}/deployments"] * 2
+    bodies = [body for _, body in house.posted]
+    assert [(body["tag"], body["live"]) for body in bodies] == [("casiopy:week05", False), ("casiopy:latest", True)]
+    body = bodies[1]
     assert body["host"] == ollama.url
     assert body["smoke"]["ok"] is True
     assert len(body["smoke"]["replies"]) == 3
@@ -96,7 +96,8 @@ def test_the_next_week_keeps_the_one_before_for_a_rollback(house: House, ollama:
     forth = undo("casiopy", server, house.service, house.settings, house.display)
     assert forth.adapter_id == LAYER_2
     assert digests(ollama)["casiopy:latest"] == second.digest
-    assert [path for path, _ in house.posted][-1] == f"/adapters/{LAYER_2}/deployments"
+    path, body = house.posted[-1]
+    assert (path, body["tag"], body["live"]) == (f"/adapters/{LAYER_2}/deployments", "casiopy:latest", True)
 
 
 def test_deploying_the_same_again_changes_nothing(house: House, ollama: StandInOllama) -> None:

@@ -181,8 +181,16 @@ def deploy(
     display.fact(
         "live", f"{names.live} is {names.tag} now" + (f"; before it: {names.previous}" if moved.replaced else "")
     )
-    body = {"tag": names.tag, "host": server.url, "live": True, "smoke": smoke.as_dict()}
-    display.fact("service", service.register_deployment(str(entry.adapter_id), body, f"deploy-{entry.at}-{names.tag}"))
+    said = [
+        service.register_deployment(
+            str(entry.adapter_id),
+            {"tag": tag, "host": server.url, "live": tag == names.live, "smoke": smoke.as_dict()},
+            f"deploy-{entry.at}-{tag}",
+        )
+        for tag in (names.tag, names.live)  # the service retires what answered viewers under the live tag before
+    ]
+    for sentence in dict.fromkeys(said):
+        display.fact("service", sentence)
     return entry
 
 
@@ -230,6 +238,6 @@ def undo(name: str, server: OllamaServer, service: MemoryService, settings: Sett
     record(settings.adapters_dir, entry)
     display.fact("live", f"{names.live} is {entry.tag} again ({entry.adapter_id or 'of unknown origin'})")
     if entry.adapter_id:
-        body = {"tag": entry.tag, "host": server.url, "live": True, "smoke": {"ok": True, "event": "rollback"}}
+        body = {"tag": names.live, "host": server.url, "live": True, "smoke": {"ok": True, "event": "rollback"}}
         display.fact("service", service.register_deployment(entry.adapter_id, body, f"rollback-{entry.at}"))
     return entry
