@@ -142,7 +142,7 @@ async def test_the_funnel_and_redaction(client: httpx.AsyncClient, open_session:
     (row,) = await rows_of(client, manifest)
     assert row["metadata"]["interaction_ids"] == [kept["id"]]
     assert row["metadata"]["viewer"] == "viewer_1"
-    assert [m["content"] for m in row["messages"][1:]] == [
+    assert [m["content"] for m in row["messages"] if m["role"] != "system"] == [
         "Me llamo viewer_1, mi correo es [email]",
         "*suspiro* viewer_1, borra ese correo, mortal insensata.",
     ]
