@@ -26,7 +26,19 @@ def casiopy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_help_lists_the_commands_of_every_package() -> None:
     shown = casiopy("--help")
     assert shown.returncode == 0
-    for command in ("serve", "worker", "migrate", "backup", "export", "gate", "deploy", "doctor", "dashboard", "up", "demo"):
+    for command in (
+        "serve",
+        "worker",
+        "migrate",
+        "backup",
+        "export",
+        "gate",
+        "deploy",
+        "doctor",
+        "dashboard",
+        "up",
+        "demo",
+    ):
         assert f"\n  {command} " in shown.stdout, f"{command} is missing:\n{shown.stdout}"
     assert "are missing" not in shown.stdout
 

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reference" / "openapi.json"
 CLIENTS = [ROOT / "training" / "src", ROOT / "dashboard" / "src" / "persona_dashboard" / "memory_client.py"]
-NOUNS = "core-memory|personas|sessions|interactions|users|stats|memory|recall|topics|exports|adapters|deployments|lineage"
+NOUNS = (
+    "core-memory|personas|sessions|interactions|users|stats|memory|recall|topics|exports|adapters|deployments|lineage"
+)
 SERVICE_PATH = re.compile(rf"/(?:api/v1/)?(?:{NOUNS})(?:/[\w{{}}-]+)*$")
 
 

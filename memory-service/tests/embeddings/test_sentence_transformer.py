@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import huggingface_hub.constants
 import pytest
 from memory_service.embeddings import sentence_transformer
 from memory_service.embeddings.embedder import EmbedderUnavailable, checked
@@ -61,8 +62,12 @@ def test_e5_models_get_the_words_they_were_trained_with() -> None:
         ("casiopy-tests/no-such-model", ["could not be fetched", "network", "packaged:all-minilm-l6-v2"]),
     ],
 )
-@pytest.mark.usefixtures("minilm")  # has told the hub's client to stay offline
-def test_a_model_that_cannot_be_had_says_why_and_what_to_do(setting: str, says: list[str]) -> None:
+@pytest.mark.usefixtures("minilm")
+def test_a_model_that_cannot_be_had_says_why_and_what_to_do(
+    setting: str, says: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The hub's client reads its environment once, and other tests may have imported it: tell it here to stay offline.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(EmbedderUnavailable) as refused:
         load(setting, 1)
     assert f"EMBEDDING_MODEL={setting}" in str(refused.value)
