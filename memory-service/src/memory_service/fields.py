@@ -13,6 +13,11 @@ from memory_service.models import MAX_TEXT
 MAX_METADATA_BYTES = 16_384
 # Clocks of machines differ, a day covers every time zone mistake; anything later is a wrong unit or a wrong year.
 _AHEAD = timedelta(days=1)
+# Exports begin with 1970 too. Much earlier ones are no moments at all to PostgreSQL's driver: it stores the very first
+# as minus infinity and reads it back without a zone, so that it compares with no other.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+# The answer is written some 250 levels deep at most; no client's own ids need more than a few.
+MAX_METADATA_DEPTH = 32
 # A NUL as JSON writes it, not a text that happens to say `\u0000`.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -40,7 +45,9 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the moment lies outside the years 1 to 9999") from None
 
 
-def _not_ahead(moment: datetime) -> datetime:
+def _within_reach(moment: datetime) -> datetime:
+    if moment < _EARLIEST:
+        raise ValueError("the moment lies before 1970; use ISO 8601 in UTC, e.g. 2026-01-05T20:00:00Z")
     if moment > datetime.now(UTC) + _AHEAD:
         raise ValueError(
             "the moment lies more than a day in the future; use ISO 8601 in UTC, e.g. 2026-01-05T20:00:00Z"
@@ -48,7 +55,24 @@ def _not_ahead(moment: datetime) -> datetime:
     return moment
 
 
+def _depth(value: dict[str, Any]) -> int:
+    """How many levels of objects and lists lie inside each other, counted up to one more than is allowed."""
+    level: list[Any] = [value]
+    for depth in range(MAX_METADATA_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not any(isinstance(inner, dict | list) for inner in level):
+            return depth + 1
+    return MAX_METADATA_DEPTH + 1
+
+
 def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    if _depth(value) > MAX_METADATA_DEPTH:
+        raise ValueError(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels")
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -62,7 +86,7 @@ def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
 
 Storable = AfterValidator(storable)
 Moment = Annotated[datetime, AfterValidator(_in_utc)]
-PastMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_not_ahead)]
+PastMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_within_reach)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_object)]
 UserId = Annotated[str, Field(min_length=1, max_length=255, examples=["viewer_17"]), Storable]
 Label = Annotated[str, Field(max_length=255), Storable]

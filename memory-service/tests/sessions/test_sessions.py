@@ -1,6 +1,7 @@
 """Conversations open, change their consent and end once."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,6 +52,10 @@ TOMORROW_AND_MORE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         ({"user_id": "ana", "started_at": "ayer"}, "started_at"),
         ({"user_id": "ana", "started_at": TOMORROW_AND_MORE}, "future"),
         ({"user_id": "ana", "started_at": "0001-01-01T00:00:00+14:00"}, "started_at"),
+        ({"user_id": "ana", "started_at": "0001-01-01T00:00:00Z"}, "before 1970"),
+        ({"user_id": "ana", "started_at": "1969-12-31T23:59:59Z"}, "before 1970"),
+        ({"user_id": "ana", "metadata": json.loads('{"a":' * 33 + "1" + "}" * 33)}, "deeper than 32"),
+        ({"user_id": "ana", "metadata": json.loads('{"a":' + "[" * 900 + "]" * 900 + "}")}, "deeper than 32"),
         ({"user_id": "ana", "opt_out_training": "maybe"}, "opt_out_training"),
         ({"user_id": "ana", "metadata": {"note": "a\x00b"}}, "NUL"),
         ({"user_id": "ana", "metadata": {"note": "x" * 20_000}}, "metadata"),
