@@ -125,7 +125,8 @@ def _first_line(error: DBAPIError) -> str:
 
 def _describe(problem: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path", "header"})
-    return f"{path}: {problem['msg']}" if path else str(problem["msg"])
+    what = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{path}: {what}" if path else what
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
+from memory_service.embedded.guardian import Guardian
 from memory_service.migrations.script import statements
 from memory_service.schema import migrate
 from memory_service.settings import Settings
@@ -39,7 +40,7 @@ def database(settings: Settings) -> Iterator[str]:
         yield url.render_as_string(hide_password=False)
         return
     server = EmbeddedPostgres(settings.casiopy_data / "postgres")
-    with server:
+    with server, Guardian(server):
         log.info("Database: embedded PostgreSQL in %s (DATABASE_URL is not set)", server.folder)
         yield server.url
 
