@@ -1,7 +1,7 @@
 """The database as the service sees it: a pool of connections in the service's role, and transactions of one owner."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -66,14 +66,22 @@ class Database:
     @asynccontextmanager
     async def transaction(self, owner: str) -> AsyncIterator[AsyncConnection]:
         """One transaction that sees and writes only rows of `owner`; commits unless an exception leaves the block."""
-        async with self.engine.begin() as connection:
+        async with self.unowned() as connection:
             await connection.execute(text("SELECT set_config('app.owner_id', :owner, true)"), {"owner": owner})
             yield connection
 
     @asynccontextmanager
     async def unowned(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction without an owner: it sees shared tables only (tenants' rows are hidden from it)."""
-        async with self.engine.begin() as connection:
+        """One transaction without an owner: it sees shared tables only (tenants' rows are hidden from it).
+
+        Raises:
+            ConnectionError: no server answers (a missing socket file and a time-out are told the same way).
+        """
+        try:
+            connection = await self.engine.connect()
+        except OSError as error:
+            raise ConnectionError(f"no connection to the database: {error}") from error
+        async with aclosing(connection), connection.begin():
             yield connection
 
     async def close(self) -> None:

@@ -107,10 +107,13 @@ async def test_a_body_just_within_the_limit_is_read(client: httpx.AsyncClient, s
     assert (await client.post("/sessions", content=body, headers=JSON)).status_code == 201
 
 
-@pytest.fixture
-async def cut_off(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(
+    params=["postgresql://nobody@127.0.0.1:9/none", "postgresql://nobody@/none?host=/nowhere/at/all"],
+    ids=["port closed", "socket missing"],
+)
+async def cut_off(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
     """A service whose database is not there."""
-    app = create_app(settings, "postgresql://nobody@127.0.0.1:9/none")
+    app = create_app(settings, request.param)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8820") as http,

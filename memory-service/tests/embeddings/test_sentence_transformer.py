@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import huggingface_hub.constants
+import numpy as np
 import pytest
 from memory_service.embeddings import sentence_transformer
 from memory_service.embeddings.embedder import EmbedderUnavailable, checked
