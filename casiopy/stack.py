@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import IO, Self
 
 import httpx
+from dotenv import dotenv_values
 from rich.console import Console
 
 # The first start makes the database (2-3 s measured on 2 cores); slow disks get twenty times that.
@@ -90,20 +91,21 @@ class Part:
 
 
 class Stack:
-    """Casiopy on this machine, in the checkout `root`. Ports and folders come from the environment, as everywhere."""
+    """Casiopy on this machine, in the checkout `root`. Ports and folders come from the environment, then from `.env`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.console = Console(highlight=False)
         self.begun = time.monotonic()
-        self.data = _folder(root, "CASIOPY_DATA", ".casiopy")
-        self.exports = _folder(root, "EXPORTS_DIR", "exports")
-        self.adapters = _folder(root, "LORA_ADAPTERS_DIR", "lora_adapters")
-        api = os.environ.get("API_PORT") or "8820"
-        board = os.environ.get("DASHBOARD_PORT") or "5000"
-        self.api_url = f"http://127.0.0.1:{api}"
-        self.dashboard_url = f"http://127.0.0.1:{board}"
-        self.environment = os.environ | {
+        # The parts read `.env` themselves; what the environment says goes before it, for them as for us.
+        settings = {key: value for key, value in dotenv_values(root / ".env").items() if value} | dict(os.environ)
+        self.data = root / (settings.get("CASIOPY_DATA") or ".casiopy")
+        self.exports = root / (settings.get("EXPORTS_DIR") or "exports")
+        self.adapters = root / (settings.get("LORA_ADAPTERS_DIR") or "lora_adapters")
+        self.api_url = f"http://127.0.0.1:{settings.get('API_PORT') or 8820}"
+        self.dashboard_url = f"http://127.0.0.1:{settings.get('DASHBOARD_PORT') or 5000}"
+        self.api_key = settings.get("API_KEY") or None
+        self.environment = settings | {
             "MEMORY_SERVICE_URL": self.api_url,
             "CASIOPY_DATA": str(self.data),
             "EXPORTS_DIR": str(self.exports),
@@ -179,10 +181,6 @@ def _creation_flags() -> int:
     if sys.platform == "win32":
         return subprocess.CREATE_NEW_PROCESS_GROUP
     return 0
-
-
-def _folder(root: Path, variable: str, default: str) -> Path:
-    return (root / (os.environ.get(variable) or default)).absolute()
 
 
 def _require_free(part: Part) -> None:

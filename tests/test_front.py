@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from casiopy.stack import Stack
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -84,3 +86,15 @@ def test_a_taken_port_names_the_setting_to_change(tmp_path: Path) -> None:
 def test_the_env_example_is_what_the_settings_say() -> None:
     printed = casiopy("env-example")
     assert printed.stdout == (ROOT / ".env.example").read_text(encoding="utf-8"), "run `make generate`"
+
+
+def test_the_stack_reads_the_settings_file_as_its_parts_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_PORT", "API_KEY", "EXPORTS_DIR", "CASIOPY_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DASHBOARD_PORT", "5999")
+    (tmp_path / ".env").write_text("API_PORT=8999\nDASHBOARD_PORT=1\nAPI_KEY=secret\nEXPORTS_DIR=\n")
+    stack = Stack(tmp_path)
+    assert stack.api_url == "http://127.0.0.1:8999"
+    assert stack.dashboard_url == "http://127.0.0.1:5999"
+    assert stack.api_key == "secret"
+    assert stack.exports == tmp_path / "exports"

@@ -32,7 +32,8 @@ def tell(stack: Stack) -> None:
     progress = Progress.load(path)
     try:
         sample = load_sample()
-        with httpx.Client(base_url=stack.api_url, timeout=30) as client:
+        headers = {"X-API-Key": stack.api_key} if stack.api_key else {}
+        with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
             _remember(stack, client, sample, progress)
             progress.save(path)
             _await_embeddings(stack, client)

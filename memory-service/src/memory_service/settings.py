@@ -60,13 +60,11 @@ class Settings(BaseSettings):
         True, description="Run background work inside the service. False: start `casiopy worker` beside it."
     )
 
-    # --- Language model (for chat and extraction) and limits
-    llm_base_url: str | None = Field(None, description="Base URL of an OpenAI-compatible server.")
-    llm_model: str | None = Field(None, description="Model name on that server.")
-    llm_api_key: SecretStr | None = Field(None, description="Key for that server.")
-    ollama_host: str = Field("http://127.0.0.1:11434", description="Ollama server the character is deployed to.")
-    max_prompt_chars: int = Field(8000, ge=1, description="Longest chat prompt accepted, in characters.")
-    encryption_key: SecretStr | None = Field(None, description="Reserved: Fernet key(s) for texts at rest.")
+    # --- Encryption
+    encryption_key: SecretStr | None = Field(
+        None,
+        description="Must stay empty: this version does not encrypt texts, and refuses to start rather than pretend.",
+    )
 
     # --- Logs
     sql_echo: bool = Field(False, description="Log every SQL statement.")
