@@ -620,5 +620,152 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO casiopy_app;
 
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+-- Every form of a text's words that recall looks for: Spanish stems, English stems, plain words without accents.
+CREATE FUNCTION f_lexemes(text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT to_tsvector('spanish', f_words($1)) || to_tsvector('english', f_words($1)) || to_tsvector('simple', f_unaccent(f_words($1))) $$;
+
+-- Levels of objects and lists inside each other: 1 for a flat object, 0 for a scalar.
+CREATE FUNCTION f_json_depth(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$
+WITH RECURSIVE inside (depth, value) AS (
+    SELECT 0, $1
+    UNION ALL
+    SELECT depth + 1, inner_value
+    FROM inside, LATERAL (
+        SELECT element FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) AS list (element)
+        UNION ALL
+        SELECT field FROM jsonb_each(CASE jsonb_typeof(value) WHEN 'object' THEN value ELSE '{}' END) AS object (name, field)
+    ) AS next (inner_value)
+)
+SELECT coalesce(max(depth + 1) FILTER (WHERE jsonb_typeof(value) IN ('object', 'array')), 0)::integer FROM inside
+$$;
+
+ALTER TABLE memories
+    ADD COLUMN blind TSVECTOR,
+    ADD COLUMN lexemes TSVECTOR GENERATED ALWAYS AS (CASE WHEN starts_with(content, 'enc1~') THEN coalesce(blind, '') ELSE f_lexemes(content) END) STORED NOT NULL;
+
+CREATE INDEX ix_memories_lexemes ON memories USING gin (lexemes);
+
+CREATE INDEX ix_memories_pending ON memories (owner_id, id) WHERE embedding_status = 'pending';
+
+-- One current memory per subject and key: the newer one supersedes.
+CREATE UNIQUE INDEX uq_memories_current_key ON memories (owner_id, user_id, persona_id, key) NULLS NOT DISTINCT
+WHERE key IS NOT NULL AND valid_to IS NULL AND NOT is_deleted;
+
+ALTER TABLE memories
+    DROP CONSTRAINT ck_memories_content_length,
+    DROP CONSTRAINT ck_memories_metadata_size,
+    ADD CONSTRAINT ck_memories_content_length CHECK ((length(content) BETWEEN 1 AND 10000 AND content ~ '\S') OR starts_with(content, 'enc1~')),
+    ADD CONSTRAINT ck_memories_metadata_size CHECK ((octet_length(metadata::text) <= 5120 AND f_json_depth(metadata) <= 5) OR metadata ? '$encrypted'),
+    ADD CONSTRAINT ck_memories_ttl_positive CHECK (ttl_seconds > 0),
+    ADD CONSTRAINT ck_memories_ttl_expires CHECK (ttl_seconds IS NULL OR expires_at IS NOT NULL),
+    ADD CONSTRAINT ck_memories_valid_interval CHECK (valid_to >= valid_from);
+
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+
+-- Running upgrade 0005 -> 0006
+
+-- The id a client gave a session, where it brought its own.
+ALTER TABLE sessions
+    ADD COLUMN name TEXT,
+    ADD CONSTRAINT uq_sessions_owner_id_name UNIQUE (owner_id, name),
+    ADD CONSTRAINT ck_sessions_name_length CHECK (length(name) BETWEEN 1 AND 128);
+
+-- What a conversation was about so far, and up to which exchange it says so.
+CREATE TABLE session_summaries (
+    session_id UUID NOT NULL,
+    owner_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    covers_until TIMESTAMP WITH TIME ZONE,
+    covers_interaction_id UUID,
+    written_by TEXT NOT NULL,
+    model_version TEXT,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_session_summaries PRIMARY KEY (session_id),
+    CONSTRAINT fk_session_summaries_owner_id_session_id FOREIGN KEY(owner_id, session_id) REFERENCES sessions (owner_id, id) ON DELETE CASCADE,
+    CONSTRAINT ck_session_summaries_written_by CHECK (written_by IN ('model', 'operator')),
+    CONSTRAINT fk_session_summaries_owner_id FOREIGN KEY(owner_id) REFERENCES owners (id) ON DELETE CASCADE
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON session_summaries TO casiopy_app;
+
+ALTER TABLE session_summaries ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY owner_only ON session_summaries USING (owner_id = current_setting('app.owner_id', true))
+WITH CHECK (owner_id = current_setting('app.owner_id', true));
+
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+
+-- Running upgrade 0006 -> 0007
+
+-- A key's tokens. Unlogged: after a crash of the server every bucket is full again, and no request waits for a disk.
+CREATE UNLOGGED TABLE rate_limit_buckets (
+    bucket TEXT NOT NULL,
+    tokens DOUBLE PRECISION NOT NULL,
+    refilled_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    allowed BOOLEAN NOT NULL,
+    CONSTRAINT pk_rate_limit_buckets PRIMARY KEY (bucket)
+);
+
+-- Take one token from a bucket that holds `capacity` of them and refills continuously, `capacity` a minute. Answers whether
+-- there was one, how many whole ones are left, and the seconds until the next one and until the bucket is full. The row's
+-- lock makes it exact across service processes; the server's clock is everybody's clock.
+CREATE FUNCTION take_token(name text, capacity integer)
+RETURNS TABLE (taken boolean, remaining integer, next_in double precision, full_in double precision)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$
+    INSERT INTO rate_limit_buckets AS held (bucket, tokens, refilled_at, allowed)
+    VALUES (name, capacity - 1, clock_timestamp(), true)
+    ON CONFLICT (bucket) DO UPDATE SET (tokens, refilled_at, allowed) = (
+        SELECT CASE WHEN now_held >= 1 THEN now_held - 1 ELSE now_held END, moment, now_held >= 1
+        FROM (
+            SELECT moment, least(
+                capacity,
+                held.tokens + greatest(0, extract(epoch FROM moment - held.refilled_at)) * capacity / 60.0
+            ) AS now_held
+            FROM clock_timestamp() AS moment
+        ) AS refilled
+    )
+    RETURNING allowed, floor(tokens)::integer, greatest(0, (1 - tokens) * 60.0 / capacity), (capacity - tokens) * 60.0 / capacity
+$$;
+
+REVOKE ALL ON FUNCTION take_token(text, integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION take_token(text, integer) TO casiopy_app;
+
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+
+-- Running upgrade 0007 -> 0008
+
+-- An encrypted text brings its own keyed tokens (`blind`); a plain one is indexed by what it says.
+ALTER TABLE interactions DROP COLUMN lexemes;
+
+ALTER TABLE interactions
+    ADD COLUMN blind TSVECTOR,
+    ADD COLUMN lexemes TSVECTOR GENERATED ALWAYS AS (CASE WHEN starts_with(input_text, 'enc1~') THEN coalesce(blind, '') ELSE f_lexemes(input_text || ' ' || output_text) END) STORED NOT NULL;
+
+CREATE INDEX ix_interactions_lexemes ON interactions USING gin (lexemes);
+
+ALTER TABLE interactions
+    DROP CONSTRAINT ck_interactions_input_length,
+    DROP CONSTRAINT ck_interactions_output_length,
+    ADD CONSTRAINT ck_interactions_input_length CHECK (length(input_text) BETWEEN 1 AND 32000 OR starts_with(input_text, 'enc1~')),
+    ADD CONSTRAINT ck_interactions_output_length CHECK (length(output_text) <= 32000 OR starts_with(output_text, 'enc1~'));
+
+-- The blind index's own key, sealed under ENCRYPTION_KEY: a new ENCRYPTION_KEY seals it again, and every token stays valid.
+CREATE TABLE encryption_state (
+    id INTEGER NOT NULL,
+    sealed_index_key TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_encryption_state PRIMARY KEY (id),
+    CONSTRAINT ck_encryption_state_one_row CHECK (id = 1)
+);
+
+GRANT SELECT, INSERT, UPDATE ON encryption_state TO casiopy_app;
+
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';
+
 COMMIT;
 

@@ -4,11 +4,15 @@ from fastapi import APIRouter, FastAPI
 
 from memory_service import health
 from memory_service.adapters.router import router as adapters
+from memory_service.chat.router import router as chat
 from memory_service.core_memory.router import router as core_memory
 from memory_service.errors import ErrorBody
 from memory_service.exports.router import router as exports
+from memory_service.extraction.router import router as extraction
 from memory_service.feedback.router import router as feedback
+from memory_service.gdpr.router import router as gdpr
 from memory_service.interactions.router import router as interactions
+from memory_service.memories.router import router as memories
 from memory_service.personas.router import router as personas
 from memory_service.recall.router import router as recall
 from memory_service.sessions.router import router as sessions
@@ -25,6 +29,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     users,
     stats,
     recall,
+    memories,
+    extraction,
+    chat,
+    gdpr,
     topics,
     exports,
     adapters,

@@ -22,9 +22,6 @@ MEMORY_SERVICE_URL=http://127.0.0.1:8820
 EXPORTS_DIR=./exports
 LORA_ADAPTERS_DIR=./lora_adapters
 
-# Ollama server the character is deployed to.
-OLLAMA_HOST=http://127.0.0.1:11434
-
 # --- Backups and Docker Compose
 # Public key (age1…) that backups are sealed for. Empty: backups are not encrypted.
 BACKUP_RECIPIENT=

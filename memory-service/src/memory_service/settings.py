@@ -26,6 +26,15 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="One fixed key for the default owner. Empty on loopback: no key is asked for."
     )
+    api_key_rate_limit: int = Field(
+        6000,
+        ge=1,
+        le=1_000_000,
+        description="Requests a minute allowed to API_KEY. Generated keys have limits of their own.",
+    )
+    development: bool = Field(
+        False, description="Development only: lets CORS_ORIGINS be `*`, so that any web page may call the service."
+    )
     max_body_mb: int = Field(16, ge=1, le=1024, description="Largest request body taken, in MiB.")
 
     # --- Where it keeps things
@@ -60,10 +69,36 @@ class Settings(BaseSettings):
         True, description="Run background work inside the service. False: start `casiopy worker` beside it."
     )
 
+    # --- The model that chats and extracts. Nothing set: no chat, and memories are extracted by rules.
+    llm_base_url: str | None = Field(
+        None, description="Base URL of any OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1. Empty: Ollama."
+    )
+    llm_model: str | None = Field(
+        None,
+        description="Model that chats and extracts, e.g. casiopy:live on Ollama. Alone, it is asked of OLLAMA_HOST.",
+    )
+    llm_api_key: SecretStr | None = Field(None, description="Key of the server at LLM_BASE_URL, where it wants one.")
+    llm_timeout_seconds: float = Field(120.0, gt=0, le=3600, description="How long one answer of the model may take.")
+    llm_context_tokens: int = Field(
+        4096, ge=512, le=1_000_000, description="Context window of the model, in tokens; prompts are kept below it."
+    )
+    ollama_host: str = Field("http://127.0.0.1:11434", description="Ollama server the character is deployed to.")
+    openai_api_key: SecretStr | None = Field(
+        None, description="Key of OpenAI's own service; used when LLM_BASE_URL is empty."
+    )
+    azure_openai_api_key: SecretStr | None = Field(None, description="Key of an Azure OpenAI resource.")
+    azure_openai_endpoint: str | None = Field(None, description="Its address, https://NAME.openai.azure.com/.")
+    azure_openai_deployment: str | None = Field(None, description="Its deployment, e.g. gpt-4o-mini.")
+    azure_openai_model: str | None = Field(None, description="The deployment's model, where its name differs.")
+    azure_openai_api_version: str = Field("2025-04-01-preview", description="Version of Azure's interface.")
+
+    # --- Chat
+    max_prompt_chars: int = Field(4000, ge=1, le=32_000, description="Longest chat message taken, in characters.")
+
     # --- Encryption
     encryption_key: SecretStr | None = Field(
         None,
-        description="Must stay empty: this version does not encrypt texts, and refuses to start rather than pretend.",
+        description="Fernet key(s) that texts are encrypted with at rest, the newest first, separated by commas.",
     )
 
     # --- Logs

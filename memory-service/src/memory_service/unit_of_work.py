@@ -6,17 +6,22 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.auth import owner_of
+from memory_service.db import Database
 from memory_service.errors import BadRequest, Conflict
 from memory_service.models import IdempotentRequest, Owner
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A client that repeats a write does so within minutes; a day is generous and keeps the table small.
 _REMEMBERED = text("now() - interval '1 day'")
+# Status of a request that is being carried out.
+_RUNNING = 0
+# A process died while it waited: no wait is that long (LLM_TIMEOUT_SECONDS is far below).
+_ABANDONED = text("status = 0 AND created_at < now() - interval '1 hour'")
 
 
 class TransactionalRoute(APIRoute):
@@ -38,14 +43,63 @@ class TransactionalRoute(APIRoute):
         return handle
 
 
-async def _once(
-    connection: AsyncConnection,
-    owner: str,
-    key: str,
-    request: Request,
-    endpoint: Callable[[Request], Coroutine[Any, Any, Response]],
-) -> Response:
+class OwnedRoute(APIRoute):
+    """Knows the owner and holds no transaction: for endpoints that wait for something slow, such as a language model.
+
+    They open `request.app.state.database.transaction(owner)` before and after the wait.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook: wrap the endpoint."""
+        endpoint = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            owner = await owner_of(request)
+            request.state.owner = owner
+            key = request.headers.get("idempotency-key") if request.method in _WRITES else None
+            if key is None:
+                return await endpoint(request)
+            return await _once_slowly(request.app.state.database, owner, key, request, endpoint)
+
+        return handle
+
+
+_Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+async def _once(connection: AsyncConnection, owner: str, key: str, request: Request, endpoint: _Endpoint) -> Response:
     """Answer from memory when `key` was used for the very same request; else run it and remember its answer."""
+    # The claim waits for a concurrent request with the same key to commit or roll back.
+    if (known := await _claim(connection, owner, key, request)) is not None:
+        return known
+    response = await endpoint(request)
+    await _remember(connection, key, response)
+    return response
+
+
+async def _once_slowly(database: Database, owner: str, key: str, request: Request, endpoint: _Endpoint) -> Response:
+    """The same in transactions of its own around the wait: a second request meanwhile is told to wait, too."""
+    async with database.transaction(owner) as connection:
+        await connection.execute(delete(IdempotentRequest).where(IdempotentRequest.key == key, _ABANDONED))
+        if (known := await _claim(connection, owner, key, request)) is not None:
+            return known
+    try:
+        response = await endpoint(request)
+    except BaseException:
+        async with database.transaction(owner) as connection:
+            await connection.execute(delete(IdempotentRequest).where(IdempotentRequest.key == key))
+        raise
+    async with database.transaction(owner) as connection:
+        await _remember(connection, key, response)
+    return response
+
+
+async def _claim(connection: AsyncConnection, owner: str, key: str, request: Request) -> Response | None:
+    """The answer given before under this key; None when the request is new and may run.
+
+    Raises:
+        BadRequest: not a key. Conflict: used for a different request, or that request still runs.
+    """
     if not 1 <= len(key) <= 255:
         raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
     fingerprint = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
@@ -53,21 +107,26 @@ async def _once(
     table = IdempotentRequest
     await connection.execute(insert(Owner).values(id=owner).on_conflict_do_nothing())
     await connection.execute(delete(table).where(table.created_at < _REMEMBERED))
-    # The insert waits for a concurrent request with the same key to commit or roll back.
-    claim = insert(table).values(owner_id=owner, key=key, request_hash=request_hash, status=0, body=b"")
-    if (await connection.execute(claim.on_conflict_do_nothing())).rowcount == 0:
-        row = (await connection.execute(select(table).where(table.key == key))).one()
-        if row.request_hash != request_hash:
-            raise Conflict(
-                "This Idempotency-Key was used for a different request. Choose a fresh key for each new write."
-            )
-        headers = {"Idempotent-Replay": "true"}
-        return Response(row.body, row.status, headers=headers, media_type="application/json" if row.body else None)
-    response = await endpoint(request)
-    body = bytes(response.body)
-    statement = table.__table__.update().where(table.key == key)  # type: ignore[attr-defined]
-    await connection.execute(statement.values(status=response.status_code, body=body))
-    return response
+    claim = insert(table).values(owner_id=owner, key=key, request_hash=request_hash, status=_RUNNING, body=b"")
+    if (await connection.execute(claim.on_conflict_do_nothing())).rowcount == 1:
+        return None
+    row = (await connection.execute(select(table).where(table.key == key))).one()
+    if row.request_hash != request_hash:
+        raise Conflict("This Idempotency-Key was used for a different request. Choose a fresh key for each new write.")
+    if row.status == _RUNNING:
+        raise Conflict("The request with this Idempotency-Key is still being carried out. Ask again in a moment.")
+    headers = {"Idempotent-Replay": "true"}
+    return Response(row.body, row.status, headers=headers, media_type="application/json" if row.body else None)
+
+
+async def _remember(connection: AsyncConnection, key: str, response: Response) -> None:
+    """Keep the answer for the next request with this key; an answer that is streamed cannot be kept."""
+    body = getattr(response, "body", None)
+    if body is None:
+        await connection.execute(delete(IdempotentRequest).where(IdempotentRequest.key == key))
+        return
+    values = {"status": response.status_code, "body": bytes(body)}
+    await connection.execute(update(IdempotentRequest).where(IdempotentRequest.key == key).values(values))
 
 
 def _connection(request: Request) -> AsyncConnection:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 INIT_SCRIPT = ROOT / "init-scripts" / "01_init_schema.sql"
 
 # Shared by all owners: the list of owners, the embedding models, the schema's own revision, the queue library's tables.
-SHARED = {"owners", "embedding_models", "alembic_version"}
+SHARED = {"owners", "embedding_models", "alembic_version", "rate_limit_buckets", "encryption_state"}
 QUEUE = "pgqueuer"
 
 

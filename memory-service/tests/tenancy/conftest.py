@@ -23,6 +23,7 @@ ROWS = {
     "interactions": "(id, owner_id, persona_id, session_id, user_id, input_text, output_text, quality_score, quality, "
     "content_hash) VALUES (:interaction, :owner, :persona, :session, :user, :secret, :secret, 0.9, "
     """'{"score": 0.9, "drops": [], "signals": [], "scorer_version": "x"}', 'h')""",
+    "session_summaries": "(session_id, owner_id, text, written_by) VALUES (:session, :owner, :secret, 'operator')",
     "memories": "(id, owner_id, user_id, type, content) VALUES (:memory, :owner, :user, 'fact', :secret)",
     "embeddings": "(id, owner_id, user_id, interaction_id, model_id, embedding) "
     "VALUES (:embedding, :owner, :user, :interaction, :model, '[1,0]'::halfvec)",

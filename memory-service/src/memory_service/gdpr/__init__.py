@@ -1,0 +1,1 @@
+"""Everything held about a viewer, to hand out or to erase."""

@@ -1,0 +1,1 @@
+"""The language model that chats and extracts, whichever server it lives on."""

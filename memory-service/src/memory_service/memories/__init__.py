@@ -1,0 +1,1 @@
+"""Typed long-term memories about a viewer: limits, expiry, history, supersession."""
