@@ -10,16 +10,29 @@ from fastapi_offline import FastAPIOffline
 
 from memory_service import __version__
 from memory_service.api import include_routers
-from memory_service.auth import LoopbackGuard
+from memory_service.auth import Admission, LoopbackGuard
 from memory_service.background import background_work
+from memory_service.bodies import JsonBodies
 from memory_service.db import Database
 from memory_service.embeddings.background import Load
-from memory_service.errors import install_error_handlers
+from memory_service.errors import DefectAnswers, install_error_handlers
 from memory_service.health import PartHealth
 from memory_service.limits import BodyLimit
+from memory_service.metrics import Metrics, RequestCount
 from memory_service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Headers of answers that a page of another origin may read.
+_EXPOSED = (
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+    "X-Total-Count",
+    "X-Next-Cursor",
+    "Idempotent-Replay",
+)
 
 
 def create_app(settings: Settings, database_url: str, *, load_embedder: Load | None = None) -> FastAPI:
@@ -47,13 +60,30 @@ def create_app(settings: Settings, database_url: str, *, load_embedder: Load | N
     app.state.settings = settings
     # What runs in the background and how it says how it is, by the name /health shows.
     app.state.background_parts = dict[str, Callable[[], PartHealth]]()
+    app.state.metrics = Metrics()
     install_error_handlers(app)
     include_routers(app)
+    _guard(app, settings)
+    return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """Put the middleware around the routers, innermost first."""
+    app.add_middleware(JsonBodies)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_mb * 1024**2)
-    if settings.api_key is None:
+    app.add_middleware(DefectAnswers)
+    app.add_middleware(Admission, settings=settings)
+    if settings.keyless:
         app.add_middleware(LoopbackGuard, settings=settings)
+    # Outside of everything that refuses, so that a page can read why it was refused.
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
         )
-    return app
+    app.add_middleware(RequestCount, metrics=app.state.metrics)
+    if "*" in settings.cors_origins:
+        log.warning("CORS_ORIGINS is `*`: any web page a browser here opens may read and change the memory")

@@ -1,59 +1,16 @@
 """The service's commands, shown by `casiopy` and `python -m memory_service`."""
 
-import asyncio
 import json
-import logging
-import signal
 import socket
-import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import FrameType
 
 import click
-from pydantic import ValidationError
 
 from memory_service.backup import backup_commands
+from memory_service.command_line import read_settings, run
 from memory_service.env_example import render_env_example
+from memory_service.keys.commands import keys
 from memory_service.settings import Settings
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        lines = [
-            ": ".join(filter(None, [".".join(map(str, p["loc"])).upper(), p["msg"].removeprefix("Value error, ")]))
-            for p in error.errors()
-        ]
-        raise click.ClickException("Settings:\n  " + "\n  ".join(lines)) from None
-
-
-def _run(work: Callable[[Settings, str], Awaitable[None]], settings: Settings, log_name: str) -> None:
-    """Run `work` over the configured database with logs in place; problems become one clear line."""
-    from memory_service.embedded import EmbeddedPostgresError
-    from memory_service.logs import configure_logs
-    from memory_service.runtime import StartError, database
-
-    path = configure_logs(settings.logs_dir, settings.log_level, name=log_name)
-    logging.getLogger(__name__).info("Logs: %s", path)
-
-    async def main(url: str) -> None:
-        await work(settings, url)
-
-    # A polite `kill` unwinds like Ctrl-C, so that the embedded database is stopped too.
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        with database(settings) as url:
-            asyncio.run(main(url))
-    except (StartError, EmbeddedPostgresError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
 
 
 def _require_free_port(host: str, port: int) -> None:
@@ -73,9 +30,9 @@ def serve() -> None:
     """Start the memory service (and the embedded database where DATABASE_URL is not set)."""
     from memory_service.runtime import serve as run_service
 
-    settings = _settings()
+    settings = read_settings()
     _require_free_port(settings.api_host, settings.api_port)
-    _run(run_service, settings, "memory_service")
+    run(run_service, settings, "memory_service")
 
 
 @click.command()
@@ -83,7 +40,7 @@ def worker() -> None:
     """Run the background work in a process of its own (start the service with WORKER_IN_PROCESS=false)."""
     from memory_service.worker import run as run_worker
 
-    _run(run_worker, _settings(), "worker")
+    run(run_worker, read_settings(), "worker")
 
 
 @click.command()
@@ -91,7 +48,7 @@ def migrate() -> None:
     """Bring the database to this release's schema and fill an empty core memory."""
     from memory_service.runtime import prepare
 
-    _run(prepare, _settings(), "migrate")
+    run(prepare, read_settings(), "migrate")
     click.echo("The database is up to date.")
 
 
@@ -124,7 +81,7 @@ def env_example(output: Path | None) -> None:
         click.echo(f"Wrote {output}")
 
 
-commands: list[click.Command] = [serve, worker, migrate, schema_sql, openapi, env_example, *backup_commands]
+commands: list[click.Command] = [serve, worker, migrate, schema_sql, openapi, env_example, keys, *backup_commands]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Raised by the trigger that guards core memory (migrations/versions).
 IMMUTABLE_CORE_MEMORY = "CM001"
@@ -89,11 +90,25 @@ class ImmutableCoreMemory(Conflict):
         )
 
 
+class RateLimited(ServiceError):
+    """The key has used up its requests for now; the headers say when the next one is welcome."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__("Rate limit exceeded", headers=headers)
+
+
 class Unavailable(ServiceError):
     """A part the request needs does not answer."""
 
     status = 503
     code = "unavailable"
+
+
+# What reaches the edge when no database answers.
+DATABASE_AWAY = (ConnectionError, PoolTimeout, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
 def error_response(error: ServiceError) -> JSONResponse:
@@ -123,18 +138,43 @@ def _first_line(error: DBAPIError) -> str:
     return str(error.orig).splitlines()[0].split(">: ")[-1]
 
 
+def answer_to(error: Exception) -> JSONResponse:
+    """The answer to a request that ended in `error`; what nobody foresaw is a defect, and its text stays in the log."""
+    if isinstance(error, ServiceError):
+        return error_response(error)
+    if isinstance(error, DATABASE_AWAY):
+        return error_response(from_database(OperationalError("", {}, ConnectionError())))
+    if isinstance(error, DBAPIError):
+        return error_response(from_database(error))
+    detail = f"The service has a defect ({type(error).__name__}). Its log has the details: please report them."
+    return error_response(ServiceError(detail))
+
+
 def _describe(problem: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path", "header"})
+    kind, where = problem["type"], tuple(problem["loc"])
+    if kind == "json_invalid":
+        why, position = problem["ctx"]["error"], where[-1]
+        return f"The request body is not JSON ({why} at character {position}). Send a JSON object."
+    if where == ("body",) and kind == "missing":
+        return "The request has no body. Send a JSON object."
+    if where == ("body",) and kind == "model_attributes_type":
+        return "The request body must be a JSON object, sent with Content-Type: application/json."
+    path = ".".join(str(part) for part in where if part not in {"body", "query", "path", "header"})
     what = str(problem["msg"]).removeprefix("Value error, ")
     return f"{path}: {what}" if path else what
 
 
+_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+# The framework's own words, which do not say what to do.
+_DETAILS = {
+    "Not Found": "No such address. See /docs for all of them.",
+    "There was an error parsing the body": "The request body cannot be read: it must be JSON in UTF-8, nested at most some "
+    "hundred levels deep.",
+}
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Make every failure of `app` answer in the one shape; bad input is 400, never 422."""
-
-    @app.exception_handler(ServiceError)
-    async def _service(_: Request, error: ServiceError) -> JSONResponse:
-        return error_response(error)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -143,22 +183,43 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
-        detail = "No such address. See /docs for all of them." if error.detail == "Not Found" else str(error.detail)
+        code = _CODES.get(error.status_code, "http_error")
+        detail = _DETAILS.get(error.detail, str(error.detail))
         return JSONResponse({"detail": detail, "error": code}, error.status_code, headers=error.headers)
 
-    @app.exception_handler(DBAPIError)
-    async def _database(_: Request, error: DBAPIError) -> JSONResponse:
-        return error_response(from_database(error))
+    async def _answer(_: Request, error: Exception) -> JSONResponse:
+        return answer_to(error)
 
-    # Starlette hands a defect on to the server's log, traceback and all, after this answer has left.
-    @app.exception_handler(Exception)
-    async def _defect(_: Request, error: Exception) -> JSONResponse:
-        detail = f"The service has a defect ({type(error).__name__}). Its log has the details: please report them."
-        return error_response(ServiceError(detail))
+    # Starlette hands a defect (`Exception`) on to the server's log, traceback and all, after its answer has left.
+    for kind in (ServiceError, DBAPIError, *DATABASE_AWAY, Exception):
+        app.add_exception_handler(kind, _answer)
 
-    async def _away(_: Request, _error: Exception) -> JSONResponse:
-        return error_response(from_database(OperationalError("", {}, ConnectionError())))
 
-    for away in (ConnectionError, PoolTimeout, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
-        app.add_exception_handler(away, _away)
+class DefectAnswers:
+    """Answers 500 for what no handler foresaw, where other middleware can still add its headers to the answer.
+
+    The framework's own answer to a defect leaves outside of every middleware: without rate limit and without CORS
+    headers, so that a page would see a network error in its place.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; a defect is answered here and raised further, for the server's log."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if not begun:
+                await answer_to(error)(scope, receive, send)
+            raise

@@ -76,7 +76,22 @@ async def health(request: Request, response: Response) -> Health:
     return Health(status=status, version=__version__, checks=checks)
 
 
+class Root(BaseModel):
+    """What the service is and where to go on from here."""
+
+    status: Literal["ok"] = "ok"
+    message: str = "Casiopy: API con memoria persistente"
+    service: str = "casiopy-memory-service"
+    version: str = __version__
+    docs: str = "/docs"
+    endpoints: dict[str, str] = {
+        "POST /chat": "Enviar mensaje",
+        "GET /history/{session_id}": "Ver historial",
+        "DELETE /history/{session_id}": "Borrar historial",
+    }
+
+
 @router.get("/", include_in_schema=False)
-async def root() -> dict[str, str]:
+async def root() -> Root:
     """A friendly answer to a browser or a probe at the root."""
-    return {"status": "ok", "service": "casiopy-memory-service", "version": __version__, "docs": "/docs"}
+    return Root()

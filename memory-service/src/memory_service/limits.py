@@ -1,9 +1,40 @@
-"""Refuses request bodies that are too large before they fill the memory."""
+"""What one caller may use: requests a minute, and bytes in a body, refused before they fill the memory."""
+
+import math
+from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_service.errors import ServiceError, error_response
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a key's bucket answered to one request.
+
+    Attributes:
+        limit: requests a minute, which is also how many the full bucket holds.
+        taken: whether there was a token for this request.
+        remaining: whole tokens left.
+        next_in: seconds until there is one again; 0 when there is.
+        full_in: seconds until the bucket is full.
+    """
+
+    limit: int
+    taken: bool
+    remaining: int
+    next_in: float
+    full_in: float
+
+    def headers(self, now: float) -> dict[str, str]:
+        """The X-RateLimit headers at `now` (Unix time); with Retry-After, in whole seconds, when no token was left."""
+        shown = {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(math.ceil(now + self.full_in)),
+        }
+        return shown if self.taken else shown | {"Retry-After": str(max(1, math.ceil(self.next_in)))}
 
 
 class TooLarge(ServiceError):

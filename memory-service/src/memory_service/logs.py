@@ -10,8 +10,8 @@ from pythonjsonlogger.json import JsonFormatter
 _MAX_BYTES, _BACKUPS = 10 * 1024 * 1024, 5
 
 
-def configure_logs(logs_dir: Path, level: str, *, name: str = "memory_service") -> Path:
-    """Send the root logger to the console and to `logs_dir/<name>.log`; returns that file."""
+def configure_logs(logs_dir: Path, level: str, *, name: str = "memory_service", quiet: bool = False) -> Path:
+    """Send the root logger to the console (`quiet`: warnings alone) and to `logs_dir/<name>.log`; returns that file."""
     logs_dir.mkdir(parents=True, exist_ok=True)
     path = logs_dir / f"{name}.log"
     lines = logging.handlers.RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
@@ -22,6 +22,8 @@ def configure_logs(logs_dir: Path, level: str, *, name: str = "memory_service") 
     )
     console = logging.StreamHandler()
     console.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    if quiet:
+        console.setLevel(logging.WARNING)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)

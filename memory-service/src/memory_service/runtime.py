@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.embedded.guardian import Guardian
+from memory_service.keys.repository import any_usable, operators_transaction
 from memory_service.migrations.script import statements
 from memory_service.schema import migrate
 from memory_service.settings import Settings
@@ -82,11 +83,29 @@ async def _populate(settings: Settings, url: str) -> None:
         await engine.dispose()
 
 
+async def _require_a_key(settings: Settings, url: str) -> None:
+    """Refuse to be reachable from other machines when nobody could call.
+
+    Raises:
+        StartError: it would be so; the message says how to make a key.
+    """
+    if settings.is_loopback or settings.api_key is not None:
+        return
+    async with operators_transaction(url) as connection:
+        if await any_usable(connection):
+            return
+    raise StartError(
+        f"API_HOST={settings.api_host} is reachable from other machines, and there is no key to call with: make one with "
+        "`casiopy keys generate OWNER`, or set API_KEY, or bind 127.0.0.1"
+    )
+
+
 async def serve(settings: Settings, url: str) -> None:
     """Run the HTTP service until it is told to stop."""
     from memory_service.app import create_app
 
     await prepare(settings, url)
+    await _require_a_key(settings, url)
     app = create_app(settings, url)
     config = uvicorn.Config(
         app,

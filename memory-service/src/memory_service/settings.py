@@ -3,12 +3,16 @@
 The names are a contract with operators; `casiopy env-example` prints them as `.env.example`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# What a browser sends as Origin.
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -18,13 +22,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
     # --- Where it listens
-    api_host: str = Field("127.0.0.1", description="Address the service binds. Anything but loopback needs API_KEY.")
+    api_host: str = Field(
+        "127.0.0.1",
+        description="Address the service binds. Anything but loopback needs API_KEY or a key of "
+        "`casiopy keys generate`.",
+    )
     api_port: int = Field(8820, ge=1, le=65535, description="Port of the service.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Browser origins allowed to call the API, separated by commas. Empty: none."
+        (), description="Browser origins allowed to call the API, with their scheme, separated by commas. Empty: none."
     )
     api_key: SecretStr | None = Field(
-        None, description="One fixed key for the default owner. Empty on loopback: no key is asked for."
+        None,
+        description="One fixed key for the default owner. Empty on loopback: no key is asked for. "
+        "`casiopy keys generate` makes keys of other owners.",
     )
     api_key_rate_limit: int = Field(
         6000,
@@ -75,7 +85,8 @@ class Settings(BaseSettings):
     )
     llm_model: str | None = Field(
         None,
-        description="Model that chats and extracts, e.g. casiopy:live on Ollama. Alone, it is asked of OLLAMA_HOST.",
+        description="Model that chats and extracts, e.g. casiopy:live on Ollama. Alone, it is asked of OLLAMA_HOST; with "
+        "OPENAI_API_KEY, of OpenAI, whose default is gpt-4o-mini.",
     )
     llm_api_key: SecretStr | None = Field(None, description="Key of the server at LLM_BASE_URL, where it wants one.")
     llm_timeout_seconds: float = Field(120.0, gt=0, le=3600, description="How long one answer of the model may take.")
@@ -119,22 +130,69 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _guard_the_door(self) -> Self:
-        if "*" in self.cors_origins:
+        if "*" in self.cors_origins and not self.development:
             raise ValueError(
-                "CORS_ORIGINS: name each origin with its scheme; '*' would let any web page read the memory"
+                "CORS_ORIGINS: name each origin with its scheme; '*' would let any web page read the memory, and is taken "
+                "with DEVELOPMENT=true only"
             )
-        if not self.is_loopback and self.api_key is None:
+        wrong = [origin for origin in self.cors_origins if origin != "*" and not _ORIGIN.fullmatch(origin)]
+        if wrong:
             raise ValueError(
-                f"API_HOST={self.api_host} is reachable from other machines: set API_KEY, or bind 127.0.0.1"
+                f"CORS_ORIGINS: {wrong[0]!r} is no origin; write scheme, host and port alone, e.g. https://app.example"
             )
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        if key is not None and (not key or key != key.strip()):
+            raise ValueError("API_KEY: a key has at least one character, and no space before or after it")
         if self.encryption_key is not None:
             raise ValueError("ENCRYPTION_KEY is set, but this version stores texts unencrypted: unset it")
         return self
+
+    @model_validator(mode="after")
+    def _name_the_whole_model(self) -> Self:
+        """Half a model is no model: say which setting is missing instead of quietly having none."""
+        if self.llm_base_url is not None and self.llm_model is None:
+            raise ValueError(
+                "LLM_BASE_URL is set and LLM_MODEL is not: name the model that its server shall answer with"
+            )
+        if self.llm_api_key is not None and self.llm_base_url is None:
+            raise ValueError(
+                "LLM_API_KEY is the key of the server at LLM_BASE_URL, which is not set: set both, or neither"
+            )
+        azure = {
+            "AZURE_OPENAI_API_KEY": self.azure_openai_api_key,
+            "AZURE_OPENAI_ENDPOINT": self.azure_openai_endpoint,
+            "AZURE_OPENAI_DEPLOYMENT": self.azure_openai_deployment,
+        }
+        missing = [name for name, value in azure.items() if value is None]
+        if (len(missing) < len(azure) or self.azure_openai_model is not None) and missing:
+            raise ValueError(f"Azure OpenAI is set by halves: set {', '.join(missing)} too, or none of AZURE_OPENAI_*")
+        return self
+
+    @field_validator("llm_base_url", "azure_openai_endpoint")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be an address with its scheme, e.g. http://127.0.0.1:8000/v1")
+        return value
+
+    @field_validator("ollama_host")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        """The client library reads the port only when it connects, and fails on one that is no number."""
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        if parts.scheme not in {"http", "https"} or parts.port == 0:
+            raise ValueError("must be host, host:port or http://host:port")
+        return value
 
     @property
     def is_loopback(self) -> bool:
         """Whether only programs on this machine can reach the service."""
         return self.api_host in LOOPBACK_HOSTS
+
+    @property
+    def keyless(self) -> bool:
+        """Whether a request without any key acts for the default owner."""
+        return self.api_key is None and self.is_loopback
 
     @property
     def logs_dir(self) -> Path:

@@ -32,7 +32,7 @@ class TransactionalRoute(APIRoute):
         endpoint = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            owner = await owner_of(request)
+            owner = owner_of(request)
             async with request.app.state.database.transaction(owner) as connection:
                 request.state.owner, request.state.connection = owner, connection
                 key = request.headers.get("idempotency-key") if request.method in _WRITES else None
@@ -54,7 +54,7 @@ class OwnedRoute(APIRoute):
         endpoint = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            owner = await owner_of(request)
+            owner = owner_of(request)
             request.state.owner = owner
             key = request.headers.get("idempotency-key") if request.method in _WRITES else None
             if key is None:

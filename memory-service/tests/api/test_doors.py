@@ -121,7 +121,6 @@ async def test_a_wrong_key_is_refused_even_where_none_is_needed(client: httpx.As
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"api_host": "0.0.0.0"}, "API_KEY"),
         ({"cors_origins": "*"}, "CORS_ORIGINS"),
         ({"encryption_key": "x"}, "ENCRYPTION_KEY"),
         ({"api_port": 0}, "api_port"),

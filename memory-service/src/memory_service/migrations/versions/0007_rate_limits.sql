@@ -32,3 +32,15 @@ $$;
 REVOKE ALL ON FUNCTION take_token(text, integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION take_token(text, integer) TO casiopy_app;
+
+-- When a key was last used is noted to the minute: a busy key is read, not written, with each of its requests.
+CREATE OR REPLACE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, key_owner text, key_rate_limit integer)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$
+    WITH noted AS (
+        UPDATE api_keys SET last_used_at = now()
+        WHERE key_hash = hash AND revoked_at IS NULL
+          AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    )
+    SELECT id, owner_id, rate_limit FROM api_keys WHERE key_hash = hash AND revoked_at IS NULL
+$$;
