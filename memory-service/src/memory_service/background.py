@@ -1,4 +1,4 @@
-"""What runs beside the requests: the embedder always, the worker unless it has a process of its own."""
+"""What runs beside the requests: the embedder and the model always, the worker unless it has a process of its own."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from memory_service.db import Database
 from memory_service.embeddings.background import Load, configured_embedder
 from memory_service.health import PartHealth
+from memory_service.llm.choosing import configured_model
+from memory_service.llm.watch import ModelWatch
 from memory_service.settings import Settings
 from memory_service.worker import Worker
 
@@ -22,13 +24,17 @@ def _elsewhere() -> PartHealth:
 async def background_work(
     app: FastAPI, settings: Settings, database_url: str, load: Load | None = None
 ) -> AsyncIterator[None]:
-    """Start embedder and worker, show them in /health, and stop them again."""
+    """Start embedder, language model and worker, show them in /health, and stop them again."""
     database: Database = app.state.database
     embedder = configured_embedder(settings, database, load)
     app.state.embedder = embedder
     app.state.background_parts["embedder"] = embedder.health
     app.state.background_parts["worker"] = _elsewhere
+    app.state.model = configured_model(settings)
+    model_watch = ModelWatch(app.state.model)
+    app.state.background_parts["model"] = model_watch.health
     embedder.start()
+    model_watch.start()
     worker: Worker | None = None
     if settings.worker_in_process:
         worker = Worker(database_url, database, embedder)
@@ -39,4 +45,5 @@ async def background_work(
     finally:
         if worker is not None:
             await worker.close()
+        await model_watch.close()
         await embedder.close()
