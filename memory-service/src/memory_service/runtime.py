@@ -46,21 +46,37 @@ def database(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
-async def prepare(settings: Settings, url: str) -> None:
-    """Migrate the database at `url` and, where the default owner has no core memory yet, load it from the init script.
-
-    Raises:
-        StartError: the database cannot be reached, or refuses to be migrated.
-    """
+@contextmanager
+def _refusals_said_clearly() -> Iterator[None]:
     try:
-        await migrate(url)
-        await _populate(settings, url)
+        yield
     except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
         cause = getattr(error, "orig", None) or error
         raise StartError(
             f"The database could not be prepared: {str(cause).splitlines()[0]}. Check DATABASE_URL, that the server runs, "
             "that its role may create tables and roles, and that pgvector is installed there."
         ) from error
+
+
+async def bring_up_to_date(url: str) -> None:
+    """Migrate the database at `url`.
+
+    Raises:
+        StartError: it cannot be reached, or refuses to be migrated.
+    """
+    with _refusals_said_clearly():
+        await migrate(url)
+
+
+async def prepare(settings: Settings, url: str) -> None:
+    """Migrate the database at `url` and, where the default owner has no core memory yet, load it from the init script.
+
+    Raises:
+        StartError: the database cannot be reached, or refuses to be migrated.
+    """
+    await bring_up_to_date(url)
+    with _refusals_said_clearly():
+        await _populate(settings, url)
 
 
 async def _populate(settings: Settings, url: str) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import click
@@ -14,7 +15,7 @@ from memory_service.errors import ServiceError, from_database
 from memory_service.keys import service
 from memory_service.keys.repository import operators_transaction
 from memory_service.keys.schemas import Key
-from memory_service.runtime import prepare
+from memory_service.runtime import bring_up_to_date
 from memory_service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,10 @@ _HEADINGS = ("KEY ID", "CREATED", "LAST USED", "REVOKED", "REQUESTS/MIN", "METAD
 def generate(owner: str, rate_limit: int, metadata: str) -> None:
     """Make a key and print it."""
 
-    async def work(connection: AsyncConnection) -> str:
+    with _refusals_said_clearly():
         notes = service.parse_metadata(metadata)
+
+    async def work(connection: AsyncConnection) -> str:
         key, made = await service.generate(connection, owner, rate_limit=rate_limit, metadata=notes)
         log.info("Key %s was generated for owner %r, %d requests a minute", made.id, owner, rate_limit)
         return _announcement(key, made)
@@ -62,19 +65,25 @@ def revoke(key_id: str) -> None:
 def _over_keys(work: Callable[[AsyncConnection], Awaitable[str]]) -> None:
     """Run `work` in one transaction over the configured database and print what it says once that is committed."""
 
-    async def over(settings: Settings, url: str) -> None:
+    async def over(_: Settings, url: str) -> None:
         # The first key is often made before the service has ever run.
-        await prepare(settings, url)
-        try:
+        await bring_up_to_date(url)
+        with _refusals_said_clearly():
             async with operators_transaction(url) as connection:
                 said = await work(connection)
-        except ServiceError as error:
-            raise click.ClickException(error.detail) from None
-        except DBAPIError as error:
-            raise click.ClickException(from_database(error).detail) from None
         click.echo(said)
 
     run(over, read_settings(), "keys", quiet=True)
+
+
+@contextmanager
+def _refusals_said_clearly() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        raise click.ClickException(error.detail) from None
+    except DBAPIError as error:
+        raise click.ClickException(from_database(error).detail) from None
 
 
 def _announcement(key: str, made: Key) -> str:

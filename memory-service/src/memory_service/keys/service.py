@@ -46,7 +46,8 @@ async def generate(
     try:
         notes = _METADATA.validate_python(metadata or {})
     except ValidationError as error:
-        raise BadRequest(str(error.errors()[0]["msg"]).removeprefix("Value error, ").capitalize() + ".") from None
+        why = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise BadRequest(f"The metadata cannot be kept: {why}.") from None
     key = _PREFIX + secrets.token_hex(_SECRET_BYTES)
     row = await repository.create(connection, owner, hashlib.sha256(key.encode()).digest(), rate_limit, notes)
     return key, Key.model_validate(row)
