@@ -68,6 +68,7 @@ _REFUSALS: dict[int | str, dict[str, object]] = {
     },
     # Without it FastAPI would document a 422 that never happens.
     "4XX": {"model": ErrorBody, "description": "Refused; `error` says why in one word, `detail` what to do."},
+    500: {"model": ErrorBody, "description": "A defect of the service; its log has the details."},
     503: {"model": ErrorBody, "description": "The database does not answer."},
 }
 

@@ -34,6 +34,14 @@ _EXPOSED = (
     "Idempotent-Replay",
 )
 
+_DESCRIPTION = """\
+Immutable core memory, every scored exchange, recall in milliseconds, datasets with their lineage.
+
+A key goes into `Authorization: Bearer …` or `X-API-Key`; on the machine the service runs on, none is needed until `API_KEY`
+is set. Every answer to a request with a key says in `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` how
+much of the key's limit is left. Every refusal has one shape: `detail` for people, `error` for programs.
+"""
+
 
 def create_app(settings: Settings, database_url: str, *, load_embedder: Load | None = None) -> FastAPI:
     """The service over the migrated database at `database_url`.
@@ -54,7 +62,7 @@ def create_app(settings: Settings, database_url: str, *, load_embedder: Load | N
     app = FastAPIOffline(
         title="Casiopy memory service",
         version=__version__,
-        description="Immutable core memory, every scored exchange, recall in milliseconds, datasets with their lineage.",
+        description=_DESCRIPTION,
         lifespan=lifespan,
     )
     app.state.settings = settings

@@ -1,5 +1,6 @@
 """One error base and one JSON shape: `{"detail": what happened and what to do, "error": stable code}`."""
 
+import logging
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 # Raised by the trigger that guards core memory (migrations/versions).
 IMMUTABLE_CORE_MEMORY = "CM001"
@@ -131,6 +134,8 @@ def from_database(error: DBAPIError) -> ServiceError:
         return BadRequest("Texts cannot contain the NUL character. Remove it and send the request again.")
     if state is None or state[:2] in {"08", "53", "57"} or isinstance(error, OperationalError):
         return Unavailable("The database does not answer. Check `GET /health` and the service's log, then try again.")
+    # Without its parameters and PostgreSQL's own words: both may repeat what a user wrote.
+    log.error("PostgreSQL refused a statement (%s, %s): %s", state, type(error.orig).__name__, error.statement)
     return ServiceError("The database refused the request in a way the service does not know. See the service's log.")
 
 

@@ -4,11 +4,21 @@ import time
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_service import __version__
+
+# When each time series began would double their number and answer no question here.
+disable_created_metrics()
 
 # Counted where memories are extracted, far from any application: one count for the whole process, shown by each of them.
 EXTRACTIONS = Counter(
