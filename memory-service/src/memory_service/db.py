@@ -53,6 +53,8 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             normal_url(url),
             echo=echo,
+            # Parameters are what users wrote: neither the log of statements nor the text of an error shows them.
+            hide_parameters=True,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_WAIT_SECONDS,
