@@ -39,13 +39,18 @@ TABLE: list[Row] = [
     ),
     ({"location": "Madrid, España"}, [no("location", "Madrid")], {}, [("location", "Madrid, España", "DELETE")]),
     ({}, [no("location", "Madrid")], {}, [("location", "Madrid", "NONE")]),
-    *[
-        ({"location": "Madrid"}, said, {"location": "Barcelona"}, [("location", "Barcelona", "UPDATE")])
-        for said in (
-            [no("location", "Madrid"), yes("location", "Barcelona")],
-            [yes("location", "Barcelona"), no("location", "Madrid")],
-        )
-    ],
+    (
+        {"location": "Madrid"},
+        [no("location", "Madrid"), yes("location", "Barcelona")],
+        {"location": "Barcelona"},
+        [("location", "Barcelona", "UPDATE")],
+    ),
+    (
+        {"location": "Madrid"},
+        [yes("location", "Barcelona"), no("location", "Madrid")],
+        {"location": "Barcelona"},
+        [("location", "Barcelona", "UPDATE")],
+    ),
     (
         {"location": "Madrid"},
         [no("location", "Madrid"), yes("location", "Madrid")],

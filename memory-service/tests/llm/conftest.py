@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from memory_service.llm.answers import Limits
 from memory_service.llm.choosing import ConfiguredModel
 from memory_service.llm.ollama_model import OllamaModel
 from memory_service.llm.openai_model import azure_model, compatible_model
@@ -24,18 +25,13 @@ def server() -> Iterator[StandIn]:
 
 def make_model(wire: str, server: StandIn, seconds: float = SECONDS) -> ConfiguredModel:
     """A model of `server`, spoken to in the format `wire`."""
+    limits = Limits(seconds, 4096)
     if wire == "ollama":
-        return OllamaModel(server.url, "casiopy:live", timeout_seconds=seconds)
+        return OllamaModel(server.url, "casiopy:live", limits)
     if wire == "openai":
-        return compatible_model(server.openai_url, "casiopy:live", api_key="sk-test", timeout_seconds=seconds)
-    return azure_model(
-        server.url,
-        "gpt-4o-mini",
-        api_key="azure-key",
-        api_version="2025-04-01-preview",
-        model=None,
-        timeout_seconds=seconds,
-    )
+        return compatible_model(server.openai_url, "casiopy:live", limits, api_key="sk-test")
+    version = "2025-04-01-preview"
+    return azure_model(server.url, "gpt-4o-mini", limits, api_key="azure-key", api_version=version, model=None)
 
 
 @pytest.fixture(params=WIRES)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from memory_service.llm.answers import shown
 from memory_service.llm.choosing import ConfiguredModel
 from memory_service.llm.model import Message, ModelAnswerUnusable, ModelUnavailable
 from memory_service.llm.ollama_model import ollama_url
@@ -197,3 +198,7 @@ async def test_asking_how_it_is_names_what_is_wrong(server: StandIn) -> None:
 )
 def test_every_way_to_write_ollama_host(host: str, url: str) -> None:
     assert ollama_url(host) == url
+
+
+def test_a_password_in_an_address_is_told_to_nobody() -> None:
+    assert shown("https://me:secret@llm.example.org:8000/v1?key=s") == "https://llm.example.org:8000/v1"

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from memory_service.llm.model import ModelAnswerUnusable
 from memory_service.llm.thoughts import ThoughtFilter, without_thoughts
@@ -14,6 +15,20 @@ T = TypeVar("T")
 
 # A server that is there accepts a connection within milliseconds, across an ocean within a second.
 CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long one answer may take, and how many tokens prompt and answer may have together."""
+
+    timeout_seconds: float
+    context_tokens: int
+
+
+def shown(url: str) -> str:
+    """An address as it may be told to clients: without a user and password inside."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def is_this_machine(url: str) -> bool:

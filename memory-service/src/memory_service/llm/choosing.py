@@ -2,6 +2,7 @@
 
 import logging
 
+from memory_service.llm.answers import Limits
 from memory_service.llm.ollama_model import OllamaModel, ollama_url
 from memory_service.llm.openai_model import OpenAIModel, azure_model, compatible_model, openai_model
 from memory_service.settings import Settings
@@ -35,27 +36,25 @@ def configured_model(settings: Settings) -> ConfiguredModel | None:
 
 
 def _choose(settings: Settings) -> tuple[ConfiguredModel, str] | None:
-    seconds = settings.llm_timeout_seconds
+    limits = Limits(timeout_seconds=settings.llm_timeout_seconds, context_tokens=settings.llm_context_tokens)
     if settings.llm_base_url is not None and settings.llm_model is not None:
         key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
-        model: ConfiguredModel = compatible_model(
-            settings.llm_base_url, settings.llm_model, api_key=key, timeout_seconds=seconds
-        )
+        model: ConfiguredModel = compatible_model(settings.llm_base_url, settings.llm_model, limits, api_key=key)
         return model, "LLM_BASE_URL is set"
-    if (azure := _azure(settings)) is not None:
+    if (azure := _azure(settings, limits)) is not None:
         unused = "; LLM_MODEL and OPENAI_API_KEY are not used" if settings.llm_model or settings.openai_api_key else ""
         return azure, f"AZURE_OPENAI_ENDPOINT is set{unused}"
     if settings.openai_api_key is not None:
         name = settings.llm_model or OPENAI_DEFAULT
-        model = openai_model(name, api_key=settings.openai_api_key.get_secret_value(), timeout_seconds=seconds)
+        model = openai_model(name, limits, api_key=settings.openai_api_key.get_secret_value())
         return model, f"OPENAI_API_KEY is set; {'LLM_MODEL names it' if settings.llm_model else 'LLM_MODEL is not set'}"
     if settings.llm_model is not None:
-        model = OllamaModel(settings.ollama_host, settings.llm_model, timeout_seconds=seconds)
+        model = OllamaModel(settings.ollama_host, settings.llm_model, limits)
         return model, f"LLM_MODEL is set alone, so it is asked of OLLAMA_HOST={ollama_url(settings.ollama_host)}"
     return None
 
 
-def _azure(settings: Settings) -> OpenAIModel | None:
+def _azure(settings: Settings, limits: Limits) -> OpenAIModel | None:
     key, endpoint, deployment = (
         settings.azure_openai_api_key,
         settings.azure_openai_endpoint,
@@ -66,8 +65,8 @@ def _azure(settings: Settings) -> OpenAIModel | None:
     return azure_model(
         endpoint,
         deployment,
+        limits,
         api_key=key.get_secret_value(),
         api_version=settings.azure_openai_api_version,
         model=settings.azure_openai_model,
-        timeout_seconds=settings.llm_timeout_seconds,
     )

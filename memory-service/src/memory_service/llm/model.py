@@ -33,6 +33,11 @@ class LanguageModel(Protocol):
         """Its name on its server, e.g. casiopy:live."""
         ...
 
+    @property
+    def context_tokens(self) -> int:
+        """Its context window, prompt and answer together; longer prompts lose their beginning without a word."""
+        ...
+
     async def reply(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int | None = None
     ) -> Reply:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError
 
-from memory_service.llm.answers import CONNECT_SECONDS, Deadline, is_this_machine, spoken, usable
+from memory_service.llm.answers import CONNECT_SECONDS, Deadline, Limits, is_this_machine, shown, spoken, usable
 from memory_service.llm.model import Message, ModelUnavailable, Reply
 
 _DEFAULT_PORT = 11434
@@ -27,13 +27,14 @@ def ollama_url(host: str) -> str:
 class OllamaModel:
     """One model of one Ollama server."""
 
-    def __init__(self, host: str, model: str, *, timeout_seconds: float) -> None:
+    def __init__(self, host: str, model: str, limits: Limits) -> None:
         self._name = model
+        self.context_tokens = limits.context_tokens
         self._url = ollama_url(host)
-        self._seconds = timeout_seconds
+        self._seconds = limits.timeout_seconds
         self._client = AsyncClient(
             self._url,
-            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(limits.timeout_seconds, connect=CONNECT_SECONDS),
             trust_env=not is_this_machine(self._url),
         )
 
@@ -45,7 +46,7 @@ class OllamaModel:
     @property
     def where(self) -> str:
         """The server, in words."""
-        return f"Ollama at {self._url} (OLLAMA_HOST)"
+        return f"Ollama at {shown(self._url)} (OLLAMA_HOST)"
 
     async def reply(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int | None = None

@@ -10,7 +10,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAsyncHttpxClient, Timeo
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
-from memory_service.llm.answers import CONNECT_SECONDS, Deadline, is_this_machine, spoken, usable
+from memory_service.llm.answers import CONNECT_SECONDS, Deadline, Limits, is_this_machine, shown, spoken, usable
 from memory_service.llm.model import Message, ModelAnswerUnusable, ModelUnavailable, Reply
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -29,17 +29,18 @@ class OpenAIModel:
         self,
         client: AsyncOpenAI,
         model: str,
+        limits: Limits,
         *,
         where: str,
         hosted: bool,
-        seconds: float,
         shown_as: str | None = None,
     ) -> None:
         self._client = client
         self._model = model
         self._shown_as = shown_as or model
         self._hosted = hosted
-        self._seconds = seconds
+        self._seconds = limits.timeout_seconds
+        self.context_tokens = limits.context_tokens
         self.where = where
 
     @property
@@ -160,33 +161,32 @@ class OpenAIModel:
         return ModelUnavailable(f"{self.where} {said}.")
 
 
-def compatible_model(base_url: str, model: str, *, api_key: str | None, timeout_seconds: float) -> OpenAIModel:
+def compatible_model(base_url: str, model: str, limits: Limits, *, api_key: str | None) -> OpenAIModel:
     """A model of any server that speaks OpenAI's interface."""
     # The library insists on a key; servers that want none ignore it.
-    client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", **_connection(base_url, timeout_seconds))
-    return OpenAIModel(
-        client, model, where=f"The model server at {base_url} (LLM_BASE_URL)", hosted=False, seconds=timeout_seconds
-    )
+    client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", **_connection(base_url, limits))
+    where = f"The model server at {shown(base_url)} (LLM_BASE_URL)"
+    return OpenAIModel(client, model, limits, where=where, hosted=False)
 
 
-def openai_model(model: str, *, api_key: str, timeout_seconds: float) -> OpenAIModel:
+def openai_model(model: str, limits: Limits, *, api_key: str) -> OpenAIModel:
     """A model of OpenAI's own service."""
-    client = AsyncOpenAI(base_url=OPENAI_URL, api_key=api_key, **_connection(OPENAI_URL, timeout_seconds))
-    return OpenAIModel(client, model, where="OpenAI (OPENAI_API_KEY)", hosted=True, seconds=timeout_seconds)
+    client = AsyncOpenAI(base_url=OPENAI_URL, api_key=api_key, **_connection(OPENAI_URL, limits))
+    return OpenAIModel(client, model, limits, where="OpenAI (OPENAI_API_KEY)", hosted=True)
 
 
 def azure_model(
-    endpoint: str, deployment: str, *, api_key: str, api_version: str, model: str | None, timeout_seconds: float
+    endpoint: str, deployment: str, limits: Limits, *, api_key: str, api_version: str, model: str | None
 ) -> OpenAIModel:
     """A deployment of an Azure OpenAI resource; the library puts its name into the address."""
     client = AsyncAzureOpenAI(
-        azure_endpoint=endpoint, api_key=api_key, api_version=api_version, **_connection(endpoint, timeout_seconds)
+        azure_endpoint=endpoint, api_key=api_key, api_version=api_version, **_connection(endpoint, limits)
     )
-    where = f"Azure OpenAI at {endpoint} (AZURE_OPENAI_ENDPOINT)"
-    return OpenAIModel(client, deployment, where=where, hosted=True, seconds=timeout_seconds, shown_as=model)
+    where = f"Azure OpenAI at {shown(endpoint)} (AZURE_OPENAI_ENDPOINT)"
+    return OpenAIModel(client, deployment, limits, where=where, hosted=True, shown_as=model)
 
 
-def _connection(url: str, timeout_seconds: float) -> dict[str, Any]:
-    timeout = Timeout(timeout_seconds, connect=CONNECT_SECONDS)
+def _connection(url: str, limits: Limits) -> dict[str, Any]:
+    timeout = Timeout(limits.timeout_seconds, connect=CONNECT_SECONDS)
     client = DefaultAsyncHttpxClient(trust_env=not is_this_machine(url), timeout=timeout)
     return {"timeout": timeout, "max_retries": _RETRIES, "http_client": client}
