@@ -22,21 +22,8 @@ _LONGEST_VALUE = 300
 # Names are remembered as they were said; a model that answers with another one made it up.
 _VERBATIM = frozenset({"name", "company"})
 # What these say is often in no word of the message: "no como carne" is vegetarian. A liked thing is always named.
-_PARAPHRASED = frozenset(
-    [
-        "age",
-        "birthday",
-        "gender",
-        "nationality",
-        "education",
-        "personality_traits",
-        "habits",
-        "goals",
-        "diet",
-        "exercise",
-        "work_style",
-    ]
-)
+_PARAPHRASED = {"age", "birthday", "gender", "nationality", "education", "personality_traits", "habits", "goals"}
+_PARAPHRASED |= {"diet", "exercise", "work_style"}
 # Spanish and English inflect at the end: `programo` bears out `programadora`.
 _STEM = 4
 _AGES = range(1, 131)

@@ -1,4 +1,4 @@
-"""What the stand-in says when nothing is ordered: an echo, or the smallest JSON of the wanted shape."""
+"""What the stand-in says when nothing is ordered: an echo, or JSON of the wanted shape."""
 
 import json
 import re
@@ -7,13 +7,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memory_service.llm.stand_in.script import Asked
 
+_PLAINLY_SAID = {
+    "name": re.compile(r"(?:[Mm]y name is|[Mm]e llamo) (?P<value>\w+)"),
+    "likes": re.compile(r"(?:I (?:love|like)|[Mm]e (?:gusta|encanta)) (?P<value>\w+)"),
+}
+
 
 def speak(asked: "Asked") -> str:
-    """Plausible and predictable: the last user turn comes back; a schema is filled with as little as it allows."""
-    if asked.schema is not None:
-        return json.dumps(smallest(asked.schema, asked.schema), ensure_ascii=False)
+    """Plausible and predictable: the last user turn comes back; a schema is filled with as little as it allows,
+    save that a plainly said name or liking is extracted."""
     turns = [str(turn.get("content", "")) for turn in asked.messages if turn.get("role") == "user"]
-    return f"*suspiro* Has dicho: {turns[-1] if turns else 'nada'}"
+    last = turns[-1] if turns else ""
+    if asked.schema is None:
+        return f"*suspiro* Has dicho: {last or 'nada'}"
+    answer = smallest(asked.schema, asked.schema)
+    if isinstance(answer, dict) and "operations" in answer:
+        answer["operations"] = _operations(last.rpartition("Message:")[2])
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _operations(message: str) -> list[dict[str, Any]]:
+    """A name and a liking, as a model would find them in the plainest sentences of two languages."""
+    return [
+        {"operation": "ADD", "field": field, "memory": 0, "value": found["value"], "evidence": found[0]}
+        for field, pattern in _PLAINLY_SAID.items()
+        if (found := pattern.search(message))
+    ]
 
 
 def smallest(schema: dict[str, Any], root: dict[str, Any]) -> Any:
