@@ -42,6 +42,31 @@ def test_operations_are_documented_once_and_in_words() -> None:
     assert OPENAPI["components"]["schemas"]["ErrorBody"]["required"] == list(ErrorBody.model_fields)
 
 
+def test_keys_and_limits_are_documented() -> None:
+    schemes = OPENAPI["components"]["securitySchemes"]
+    assert {(one["type"], one.get("scheme"), one.get("name")) for one in schemes.values()} == {
+        ("http", "bearer", None),
+        ("apiKey", None, "X-API-Key"),
+    }
+    for method, path in OPERATIONS:
+        operation = OPENAPI["paths"][path][method.lower()]
+        if path == "/health":
+            assert "security" not in operation
+            continue
+        assert operation["security"] == [{name: []} for name in schemes], "either of them"
+        assert {"401", "429", "503"} <= set(operation["responses"])
+        limited = operation["responses"]["429"]["headers"]
+        assert set(limited) == {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"}
+
+
+async def test_the_root_says_where_to_go_on(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/")).json()
+    assert (answer["status"], answer["docs"]) == ("ok", "/docs")
+    assert answer["message"]
+    chat = {"POST /chat", "GET /history/{session_id}", "DELETE /history/{session_id}"}
+    assert set(answer["endpoints"]) == chat
+
+
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[1].startswith(PREFIX)])
 async def test_both_addresses_answer_alike(client: httpx.AsyncClient, method: str, path: str) -> None:
     answers = [await client.request(method, address) for address in (_filled(path), _filled(path).removeprefix(PREFIX))]
@@ -59,6 +84,6 @@ def _shape(answer: httpx.Response) -> object:
     return body if "error" in body else sorted(body)
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/", "/health", "/api/v1/health"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/", "/health", "/api/v1/health", "/metrics"])
 async def test_what_a_browser_may_open(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 200
