@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, case, delete, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import Select, Table, bindparam, case, delete, func, insert, literal_column, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.interactions.schemas import InteractionFilter, TrainingFilter, Window
 from memory_service.models import Interaction, Persona, Session, User
 
-_TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8"))
+_TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8")).bindparams(
+    bindparam("interaction_ids", type_=ARRAY(PGUUID(as_uuid=True)))
+)
 _OPTED_OUT = or_(Session.opt_out_training, User.opt_out_training)
 # A human who thinks well of an exchange overrules the hard rules; one who does not leaves it dropped.
 _GOOD = 0.5
@@ -136,6 +140,11 @@ async def override_quality(connection: AsyncConnection, interaction_id: UUID, sc
 
 async def remove(connection: AsyncConnection, interaction_id: UUID) -> bool:
     """Delete an interaction with its vectors, feedback and topics, and taint what learned from it; False: no such one."""
-    await connection.execute(_TAINT, {"interaction_id": interaction_id})
-    result = await connection.execute(delete(Interaction).where(Interaction.id == interaction_id))
-    return result.rowcount == 1
+    return await remove_all(connection, [interaction_id]) == 1
+
+
+async def remove_all(connection: AsyncConnection, interaction_ids: Collection[UUID]) -> int:
+    """The same for many at once; how many there were."""
+    await connection.execute(_TAINT, {"interaction_ids": list(interaction_ids)})
+    result = await connection.execute(delete(Interaction).where(Interaction.id.in_(interaction_ids)))
+    return int(result.rowcount)
