@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from memory_service.app import create_app
+from memory_service.db import Database
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.keys import service
 from memory_service.keys.repository import operators_transaction
@@ -91,14 +93,21 @@ async def test_every_wrong_key_costs_the_same_work(
     assert len(set(asked)) == 1
 
 
-async def test_a_flood_of_wrong_keys_leaves_no_trace(keyed: httpx.AsyncClient, superuser: AsyncEngine) -> None:
-    before = await _one(superuser, "SELECT pg_current_xact_id()::text::bigint"), await _buckets(superuser)
+async def test_a_flood_of_wrong_keys_writes_nothing(
+    keyed: httpx.AsyncClient, superuser: AsyncEngine, database: Database, make_key: Any
+) -> None:
+    before = await _buckets(superuser)
     for number in range(50):
         assert (await keyed.get("/sessions", headers=_bearer(f"guess-{number}"))).status_code == 401
-    after = await _one(superuser, "SELECT pg_current_xact_id()::text::bigint"), await _buckets(superuser)
-    # Only a transaction that writes is given a number: none was, but for those that asked here.
-    assert after[0] - before[0] <= 2
-    assert after[1] == before[1]
+    assert await _buckets(superuser) == before
+    key, _ = await make_key()
+    for guess, writes in (("guess", False), (key, True)):
+        async with database.unowned() as connection:
+            await connection.execute(
+                text("SELECT * FROM authenticate_key(:hash)"), {"hash": sha256(guess.encode()).digest()}
+            )
+            # Only a transaction that writes is given a number.
+            assert await connection.scalar(text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")) is writes
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
@@ -155,8 +164,8 @@ async def test_bursts_then_refusals(keyed: httpx.AsyncClient, make_key: Any) -> 
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0", "0"]
     refused, now = answers[-1], time.time()
     assert refused.json() == {"detail": "Rate limit exceeded", "error": "rate_limited"}
-    assert 18 <= int(refused.headers["retry-after"]) <= 20
-    assert 58 <= int(refused.headers["x-ratelimit-reset"]) - now <= 61
+    assert 10 <= int(refused.headers["retry-after"]) <= 20
+    assert 50 <= int(refused.headers["x-ratelimit-reset"]) - now <= 61
     assert [answer.headers.get("retry-after") for answer in answers[:3]] == [None] * 3
 
 
@@ -211,6 +220,7 @@ async def test_every_answer_to_a_key_says_how_much_is_left(odd: httpx.AsyncClien
     entry = {"category": "like", "key": "rain", "value": "Te gusta la lluvia.", "is_mutable": True}
     stored = (await odd.post("/core-memory", json=entry)).json()["id"]
     once, body = {"Idempotency-Key": "once"}, {"user_id": "ana"}
+    started = time.monotonic()
     answers = [
         await odd.get("/sessions"),
         await odd.post("/sessions", json=body, headers=once),
@@ -231,8 +241,9 @@ async def test_every_answer_to_a_key_says_how_much_is_left(odd: httpx.AsyncClien
     assert answers[-1].text == "one two"
     assert "secret detail" not in answers[-2].text
     left = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers]
-    # Each of them took a token, whatever became of it; at most one has come back meanwhile.
-    assert left[0] - left[-1] in {len(answers) - 2, len(answers) - 1}
+    # Each of them took a token, whatever became of it; some have come back meanwhile.
+    back = (time.monotonic() - started) * 100 / 60 + 1
+    assert len(answers) - 1 - back <= left[0] - left[-1] <= len(answers) - 1
     assert {answer.headers["x-ratelimit-limit"] for answer in answers} == {"100"}
 
 
