@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from memory_service.db import Database
-from memory_service.embeddings.queue import EmbedJob, enqueue_embedding
+from memory_service.embeddings.queue import EmbedJob, enqueue_embedding, enqueue_memory_embedding
+from memory_service.embeddings.sources import SOURCES, Source
 from memory_service.embeddings.texts import embedded_text
 from memory_service.embeddings.vectors import vector_text
 from sqlalchemy import text
@@ -22,8 +23,17 @@ async def test_jobs_commit_with_the_transaction(database: Database, owner: str) 
     async with database.transaction(owner) as connection:
         await enqueue_embedding(connection, owner, ids)
     jobs = [EmbedJob.decode(payload) for payload in await queued(database, owner)]
-    assert [len(job.interaction_ids) for job in jobs] == [64, 64, 2]
-    assert {one for job in jobs for one in job.interaction_ids} == set(ids)
+    assert [len(job.ids) for job in jobs] == [64, 64, 2]
+    assert {one for job in jobs for one in job.ids} == set(ids)
+
+
+async def test_each_kind_of_rows_has_its_own_jobs(database: Database, owner: str) -> None:
+    said, known = uuid4(), uuid4()
+    async with database.transaction(owner) as connection:
+        await enqueue_embedding(connection, owner, [said])
+        await enqueue_memory_embedding(connection, owner, [known])
+    jobs = [EmbedJob.decode(payload) for payload in await queued(database, owner)]
+    assert {(job.source.name, job.ids) for job in jobs} == {("interactions", (said,)), ("memories", (known,))}
 
 
 async def test_a_rollback_takes_the_jobs_back(database: Database, owner: str) -> None:
@@ -39,10 +49,11 @@ async def test_nothing_to_embed_is_no_job(database: Database, owner: str) -> Non
     assert await queued(database, owner) == []
 
 
-def test_a_job_carries_ids_and_nothing_else() -> None:
-    job = EmbedJob("ana", (UUID(int=1), UUID(int=2)))
+@pytest.mark.parametrize("source", SOURCES, ids=[one.name for one in SOURCES])
+def test_a_job_carries_ids_and_nothing_else(source: Source) -> None:
+    job = EmbedJob("ana", source, (UUID(int=1), UUID(int=2)))
     assert EmbedJob.decode(job.encode()) == job
-    assert set(json.loads(job.encode())) == {"owner", "interactions"}
+    assert set(json.loads(job.encode())) == {"owner", source.name}
 
 
 @pytest.mark.parametrize(

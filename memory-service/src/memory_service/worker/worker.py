@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from memory_service.db import Database, asyncpg_arguments
 from memory_service.embeddings.background import BackgroundEmbedder
-from memory_service.embeddings.queue import EMBED_INTERACTIONS
+from memory_service.embeddings.sources import INTERACTIONS, MEMORIES
 from memory_service.health import PartHealth
 from memory_service.topics import service as topics
 from memory_service.worker.embedding import EmbeddingWork
@@ -83,7 +83,7 @@ class Worker:
         return PartHealth(status=self._status, detail=detail)
 
     async def heal(self) -> int:
-        """Queue interactions that wait for a vector and have no job; returns how many. The worker does so every minute."""
+        """Queue rows that wait for a vector and have no job; returns how many. The worker does so every minute."""
         return await self._embedding.heal()
 
     async def _keep_working(self) -> None:
@@ -137,9 +137,13 @@ class Worker:
     def _register(self, queue: PgQueuer) -> PgQueuer:
         work = self._embedding
 
-        @queue.entrypoint(EMBED_INTERACTIONS)
+        @queue.entrypoint(INTERACTIONS.entrypoint)
         async def embed_interactions(job: Job) -> None:
-            await work.embed_interactions(job)
+            await work.embed(job)
+
+        @queue.entrypoint(MEMORIES.entrypoint)
+        async def embed_memories(job: Job) -> None:
+            await work.embed(job)
 
         @queue.entrypoint(topics.REFRESH_TOPICS, concurrency_limit=1)
         async def refresh_topics(job: Job) -> None:
