@@ -55,8 +55,8 @@ def _within_reach(moment: datetime) -> datetime:
     return moment
 
 
-def _depth(value: dict[str, Any]) -> int:
-    """How many levels of objects and lists lie inside each other, counted up to one more than is allowed."""
+def json_depth(value: dict[str, Any]) -> int:
+    """How many levels of objects and lists lie inside each other, counted up to one more than any field allows."""
     level: list[Any] = [value]
     for depth in range(MAX_METADATA_DEPTH + 1):
         level = [
@@ -70,18 +70,29 @@ def _depth(value: dict[str, Any]) -> int:
     return MAX_METADATA_DEPTH + 1
 
 
-def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    if _depth(value) > MAX_METADATA_DEPTH:
-        raise ValueError(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels")
+def storable_object(
+    value: dict[str, Any], field: str = "metadata", *, max_bytes: int = MAX_METADATA_BYTES
+) -> dict[str, Any]:
+    """`value`, when PostgreSQL can store it and it takes at most `max_bytes` as PostgreSQL writes it.
+
+    Raises:
+        ValueError: it cannot be stored; the message calls it `field`.
+    """
+    if json_depth(value) > MAX_METADATA_DEPTH:
+        raise ValueError(f"{field} is nested deeper than {MAX_METADATA_DEPTH} levels")
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        raise ValueError("metadata cannot contain NaN or infinite numbers") from None
+        raise ValueError(f"{field} cannot contain NaN or infinite numbers") from None
     if _ESCAPED_NUL.search(written):
         raise ValueError("texts cannot contain the NUL character")
-    if len(storable(written).encode()) > MAX_METADATA_BYTES:
-        raise ValueError(f"metadata takes more than {MAX_METADATA_BYTES} bytes as JSON")
+    if len(storable(written).encode()) > max_bytes:
+        raise ValueError(f"{field} takes more than {max_bytes} bytes as JSON")
     return value
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    return storable_object(value)
 
 
 Storable = AfterValidator(storable)
