@@ -26,7 +26,8 @@ async def test_opening_a_session_brings_its_viewer_into_being(client: httpx.Asyn
     }
     assert session["metadata"] == {"stream": "martes"}
     assert session["started_at"].endswith("Z")
-    assert (await client.get(f"/sessions/{session['id']}")).json() == session
+    shown = (await client.get(f"/sessions/{session['id']}")).json()
+    assert shown == {**session, "summary": "", "messages": []}
     users = (await client.get("/users")).json()["items"]
     assert [(user["id"], user["sessions"]) for user in users] == [("lunaroja", 1)]
 
@@ -147,7 +148,7 @@ async def test_the_list_pages_newest_first_without_gap_or_repeat(client: httpx.A
 async def test_unknown_sessions(client: httpx.AsyncClient, method: str, path: str, body: object) -> None:
     missing = await client.request(method, f"/sessions/{uuid4()}{path}", json=body)
     assert (missing.status_code, missing.json()["error"]) == (404, "not_found")
-    malformed = await client.request(method, f"/sessions/seven{path}", json=body)
+    malformed = await client.request(method, f"/sessions/seven!{path}", json=body)
     assert (malformed.status_code, malformed.json()["error"]) == (400, "invalid_request")
 
 

@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter
 
-from memory_service.unit_of_work import TransactionalRoute
+from memory_service.chat.history_router import router as history
+from memory_service.unit_of_work import OwnedRoute
 
-router = APIRouter(tags=["chat"], route_class=TransactionalRoute)
+router = APIRouter(tags=["chat"], route_class=OwnedRoute)
+router.include_router(history)

@@ -26,3 +26,15 @@ ALTER TABLE session_summaries ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owner_only ON session_summaries USING (owner_id = current_setting('app.owner_id', true))
 WITH CHECK (owner_id = current_setting('app.owner_id', true));
+
+-- A summary tells what was said: once an exchange that it covers is erased, so is what a model wrote of it.
+CREATE FUNCTION forget_summary() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM session_summaries
+    WHERE session_id = OLD.session_id AND written_by = 'model'
+      AND (covers_until, covers_interaction_id) >= (OLD.occurred_at, OLD.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER interactions_forget_summary AFTER DELETE ON interactions FOR EACH ROW EXECUTE FUNCTION forget_summary();
