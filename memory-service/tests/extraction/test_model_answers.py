@@ -18,15 +18,15 @@ def operation(operation: str, field: str, value: str, evidence: str, memory: int
 
 
 def answer(*operations: Any) -> str:
-    return json.dumps({"operations": list(operations)}, ensure_ascii=False)
+    return json.dumps({"operations": list(operations)})
 
 
 def yes(field: str, value: str | int, evidence: str) -> Statement:
-    return Statement(field, value, evidence=evidence)
+    return Statement(field, value, False, 0.9, evidence)
 
 
 def no(field: str, value: str, evidence: str) -> Statement:
-    return Statement(field, value, negated=True, evidence=evidence)
+    return Statement(field, value, True, 0.9, evidence)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def no(field: str, value: str, evidence: str) -> Statement:
             operation("UPDATE", "likes", "lluvia", "me encanta la lluvia", 3),
             [no("likes", "té", "me encanta la lluvia"), yes("likes", "lluvia", "me encanta la lluvia")],
         ),
-        (operation("NONE", "likes", "té", "", 3), [yes("likes", "té", "")]),
+        (operation("NONE", "likes", "té", "", 3), [Statement("likes", "té")]),
         (operation("NONE", "likes", "té", ""), []),
     ],
 )
@@ -87,6 +87,8 @@ def test_operations_become_statements(given: dict[str, Any], statements: list[St
         (operation("ADD", "likes", "  ", "me encanta la lluvia"), "an empty value"),
         (operation("ADD", "likes", "lluvia " * 60, "me encanta la lluvia"), "a value longer than 300 characters"),
         (operation("MERGE", "likes", "lluvia", "me encanta la lluvia"), "not in the shape asked for (operation)"),
+        (operation("ADD", "likes", "lluvia \ud800", "me encanta la lluvia"), "a value that is no text"),
+        (operation("ADD", "likes", "lluvia \x00", "me encanta la lluvia"), "a value that is no text"),
         ({"field": "likes"}, "not in the shape asked for (operation)"),
         ({**operation("ADD", "name", "Ana", "soy Ana"), "id": "x"}, "not in the shape asked for (id)"),
         ("name: Ana", "not in the shape asked for ()"),
@@ -102,7 +104,7 @@ def test_what_the_message_does_not_bear_out_is_left_out_and_told(given: Any, rea
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Claro, aquí tienes:", '{"operations": [{"op', "[]", "null", '{"operations": null}', "{}"]
+    "text", ["", "Claro, aquí tienes:", '{"operations": [{"op', "[" * 5000, "[]", "null", '{"operations": null}', "{}"]
 )
 def test_an_answer_that_is_none(text: str) -> None:
     found = read_answer(text, SAID, REMEMBERED)

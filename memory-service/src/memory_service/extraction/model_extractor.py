@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memory_service.extraction.prompt import ANSWER_TOKENS, SCHEMA, Remembered, fits, messages, numbered
 from memory_service.extraction.statements import Statement
+from memory_service.fields import storable
 from memory_service.llm.model import LanguageModel, ModelAnswerUnusable, ModelUnavailable
 from memory_service.memories.profile import FIELDS
 from memory_service.scoring.text import fold
@@ -27,6 +28,8 @@ _PARAPHRASED |= {"diet", "exercise", "work_style"}
 # Spanish and English inflect at the end: `programo` bears out `programadora`.
 _STEM = 4
 _AGES = range(1, 131)
+# Below 1.0, what a client states itself: a reading, however well borne out, may be wrong.
+_CONFIDENCE = 0.9
 
 
 class ModelOperation(BaseModel):
@@ -86,7 +89,7 @@ def read_answer(text: str, words: str, remembered: Sequence[Remembered]) -> Extr
     """The statements in a model's answer; what does not hold up is left out and told in `problem`."""
     try:
         answer = json.loads(_unfenced(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Extraction((), "unusable", "The model's answer is no JSON. Nothing was remembered.")
     operations = answer.get("operations") if isinstance(answer, dict) else None
     if not isinstance(operations, list):
@@ -120,26 +123,34 @@ def _statements(operation: ModelOperation, words: str, remembered: Sequence[Reme
     if known is not None and known.field != field:
         known = None  # a number of another field is a slip; the value still says what is meant
     if operation.operation == "NONE":
-        return [] if known is None else [Statement(field, known.value, evidence=operation.evidence)]
+        return [] if known is None else [Statement(field, known.value)]
     if not _occurs(operation.evidence, words):
         raise _Unfounded("evidence that is not in the message")
     if operation.operation == "DELETE":
         # The value says best what is meant; the number is there for "I no longer work there".
         gone = known.value if known is not None and not operation.value.strip() else _value(field, operation.value)
-        return [Statement(field, gone, negated=True, evidence=operation.evidence)]
+        return [_statement(operation, field, gone, negated=True)]
     value = _value(field, operation.value)
     if not (_occurs(str(value), words) if field in _VERBATIM else field in _PARAPHRASED or _borne_out(value, words)):
         raise _Unfounded(f"a value of {field} that is not in the message")
-    stated = [Statement(field, value, evidence=operation.evidence)]
+    stated = [_statement(operation, field, value)]
     if operation.operation == "UPDATE" and known is not None and FIELDS[field].is_list:
-        stated.insert(0, Statement(field, known.value, negated=True, evidence=operation.evidence))
+        stated.insert(0, _statement(operation, field, known.value, negated=True))
     return stated
+
+
+def _statement(operation: ModelOperation, field: str, value: Any, *, negated: bool = False) -> Statement:
+    return Statement(field, value, negated, _CONFIDENCE, operation.evidence)
 
 
 def _value(field: str, given: str) -> str | int:
     value = " ".join(given.split())
-    if not value or "\x00" in value:
+    if not value:
         raise _Unfounded("an empty value")
+    try:
+        storable(value)
+    except ValueError:
+        raise _Unfounded("a value that is no text") from None
     if len(value) > _LONGEST_VALUE:
         raise _Unfounded(f"a value longer than {_LONGEST_VALUE} characters")
     if field == "age":
