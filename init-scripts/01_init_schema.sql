@@ -696,6 +696,18 @@ ALTER TABLE session_summaries ENABLE ROW LEVEL SECURITY;
 CREATE POLICY owner_only ON session_summaries USING (owner_id = current_setting('app.owner_id', true))
 WITH CHECK (owner_id = current_setting('app.owner_id', true));
 
+-- A summary tells what was said: once an exchange that it covers is erased, so is what a model wrote of it.
+CREATE FUNCTION forget_summary() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM session_summaries
+    WHERE session_id = OLD.session_id AND written_by = 'model'
+      AND (covers_until, covers_interaction_id) >= (OLD.occurred_at, OLD.id);
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER interactions_forget_summary AFTER DELETE ON interactions FOR EACH ROW EXECUTE FUNCTION forget_summary();
+
 UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
 
 -- Running upgrade 0006 -> 0007
@@ -734,6 +746,18 @@ $$;
 REVOKE ALL ON FUNCTION take_token(text, integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION take_token(text, integer) TO casiopy_app;
+
+-- When a key was last used is noted to the minute: a busy key is read, not written, with each of its requests.
+CREATE OR REPLACE FUNCTION authenticate_key(hash bytea) RETURNS TABLE (key_id uuid, key_owner text, key_rate_limit integer)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$
+    WITH noted AS (
+        UPDATE api_keys SET last_used_at = now()
+        WHERE key_hash = hash AND revoked_at IS NULL
+          AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    )
+    SELECT id, owner_id, rate_limit FROM api_keys WHERE key_hash = hash AND revoked_at IS NULL
+$$;
 
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
 

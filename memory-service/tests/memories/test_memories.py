@@ -247,9 +247,8 @@ async def test_soft_and_hard_deletes(client: httpx.AsyncClient, superuser: Async
     assert (await client.get(f"/memory/{made['id']}")).status_code == 404
     assert (await client.delete(f"/memory/{made['id']}/soft")).status_code == 404
     async with superuser.connect() as connection:
-        row = (
-            await connection.execute(text("SELECT is_deleted, updated_at > created_at AS touched FROM memories"))
-        ).one()
+        kept = text("SELECT is_deleted, updated_at > created_at AS touched FROM memories WHERE id = :id")
+        row = (await connection.execute(kept, {"id": made["id"]})).one()
     assert (row.is_deleted, row.touched) == (True, True)
     assert (await client.delete(f"/memory/{made['id']}")).status_code == 200
     assert (await client.delete(f"/memory/{made['id']}")).status_code == 404
