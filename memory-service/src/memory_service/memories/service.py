@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.embeddings.queue import enqueue_memory_embedding
 from memory_service.errors import BadRequest, Conflict, NotFound
 from memory_service.ids import make_id
 from memory_service.memories import repository
@@ -53,6 +54,7 @@ async def remember(connection: AsyncConnection, owner: str, user_id: str, draft:
         "updated_at": now,
     }
     await repository.create(connection, row)
+    await enqueue_memory_embedding(connection, owner, [memory_id])
     return await get(connection, memory_id)
 
 
