@@ -11,6 +11,7 @@ from memory_service.recall.reasons import context_summary, reason, why_words_onl
 class Memory:
     created_at: datetime
     content: str
+    memory_type: str = "event"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,10 @@ class Memory:
         (None, ["gato", "miso"], "es", None, "comparte «gato», «miso»; aún no tiene vector"),
         ((1, 0.697), ["cat"], "en", None, "close in meaning (rank 1, cosine 0.70); shares “cat”"),
         (None, ["cat"], "ja", None, "shares “cat”; has no vector yet"),
-        (None, ["cat"], "en", "found by words only: it loads", "shares “cat”; found by words only: it loads"),
+        (None, ["cat"], "en", "searched by words only: it loads", "shares “cat”; searched by words only: it loads"),
+        (None, [], "en", None, "shares no words; has no vector yet; told with the others: all of them fit"),
+        (None, [], "es", None, "no comparte palabras; aún no tiene vector; va con las demás: caben todas"),
+        (None, [], "en", "X", "shares no words; X; told with the others: all of them fit"),
         (
             (1, 1.0),
             list("abcdefg"),
@@ -40,7 +44,7 @@ def test_a_reason_says_what_each_arm_saw(
 @pytest.mark.parametrize("cause", ["loading", "slow", "failed", "off"])
 def test_recall_by_words_alone_says_why_in_both_languages(cause: str) -> None:
     assert why_words_only(cause, "es").startswith("búsqueda solo por palabras: ")
-    assert why_words_only(cause, "en").startswith("found by words only: ")
+    assert why_words_only(cause, "en").startswith("searched by words only: ")
 
 
 def test_the_summary_is_dated_flat_and_oldest_first() -> None:
@@ -49,6 +53,18 @@ def test_the_summary_is_dated_flat_and_oldest_first() -> None:
     expected = "- 2025-12-30: luna: hola\n- 2026-01-05: luna: ¿y? Casiopy: ya veremos"
     assert context_summary([new, old]) == context_summary([old, new]) == expected
     assert context_summary([]) == ""
+
+
+def test_what_holds_comes_first_and_has_no_date() -> None:
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
+    told = [
+        Memory(days[3], "likes: rain", "preference"),
+        Memory(days[0], "visited: Lisbon", "event"),
+        Memory(days[2], "luna: hola"),
+        Memory(days[1], "city: Madrid", "fact"),
+    ]
+    expected = "- city: Madrid\n- likes: rain\n- 2026-01-01: visited: Lisbon\n- 2026-01-03: luna: hola"
+    assert context_summary(told) == context_summary(told[::-1]) == expected
 
 
 def test_one_long_memory_cannot_fill_a_prompt() -> None:

@@ -89,7 +89,8 @@ async def test_the_context_is_what_a_prompt_needs(service: Service, owner: str) 
         memory = context["memories"][0]
         assert (memory["source"], memory["memory_type"]) == ("interaction", "event")
         assert set(memory) == {
-            "id", "source", "content", "memory_type", "created_at", "relevance_score", "session_id", "explain",
+            "id", "source", "content", "memory_type", "created_at", "relevance_score", "session_id", "key", "value",
+            "importance", "explain",
         }  # fmt: skip
         assert datetime.fromisoformat(memory["created_at"]).utcoffset() is not None
 

@@ -6,15 +6,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import Kind, Vectors
-from memory_service.embeddings.queue import enqueue_embedding
+from memory_service.embeddings.queue import enqueue_embedding, enqueue_memory_embedding
+from memory_service.models import Embedding, Interaction, Memory
 from memory_service.worker import Worker
-from sqlalchemy import text
+from sqlalchemy import Select, func, insert, select, text
 
 
 @dataclass
@@ -101,11 +103,42 @@ async def store(database: Database, owner: str, texts: Sequence[str], *, enqueue
     return ids
 
 
+async def remember(database: Database, owner: str, texts: Sequence[str], *, enqueue: bool = True) -> list[UUID]:
+    """Typed memories of a viewer of `owner`, one per text, as the service stores them."""
+    ids = [uuid4() for _ in texts]
+    async with database.transaction(owner) as connection:
+        await connection.execute(text("INSERT INTO owners (id) VALUES (:o) ON CONFLICT DO NOTHING"), {"o": owner})
+        await connection.execute(
+            text("INSERT INTO users (owner_id, id) VALUES (:o, 'viewer') ON CONFLICT DO NOTHING"), {"o": owner}
+        )
+        rows = [
+            {"id": one, "owner_id": owner, "user_id": "viewer", "type": "fact", "content": content}
+            for one, content in zip(ids, texts, strict=True)
+        ]
+        await connection.execute(insert(Memory), rows)
+        if enqueue:
+            await enqueue_memory_embedding(connection, owner, ids)
+    return ids
+
+
 async def statuses(database: Database, owner: str) -> list[str]:
     """The embedding status of each of the owner's interactions, by text."""
+    return await _all(database, owner, select(Interaction.embedding_status).order_by(Interaction.input_text))
+
+
+async def memory_statuses(database: Database, owner: str) -> list[str]:
+    """The embedding status of each of the owner's typed memories, by content."""
+    return await _all(database, owner, select(Memory.embedding_status).order_by(Memory.content))
+
+
+async def embedded(database: Database, owner: str) -> set[UUID]:
+    """The interactions and typed memories that have a vector, by the columns that name them."""
+    return set(await _all(database, owner, select(func.coalesce(Embedding.interaction_id, Embedding.memory_id))))
+
+
+async def _all(database: Database, owner: str, statement: Select[Any]) -> list[Any]:
     async with database.transaction(owner) as connection:
-        found = await connection.scalars(text("SELECT embedding_status FROM interactions ORDER BY input_text"))
-        return list(found.all())
+        return list((await connection.scalars(statement)).all())
 
 
 async def vectors(database: Database, owner: str) -> int:

@@ -1,4 +1,4 @@
-"""Why an exchange was recalled, in plain words, and recalled exchanges as lines of a prompt. Pure."""
+"""Why something was recalled, in plain words, and what was recalled as lines of a prompt. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,6 +13,7 @@ _SENTENCES = {
         "words": "comparte {words}",
         "no_words": "no comparte palabras",
         "unembedded": "aún no tiene vector",
+        "all_fit": "va con las demás: caben todas",
         "point": ",",
         "quoted": "«{word}»",
         "words_only": "búsqueda solo por palabras: {why}",
@@ -22,9 +23,10 @@ _SENTENCES = {
         "words": "shares {words}",
         "no_words": "shares no words",
         "unembedded": "has no vector yet",
+        "all_fit": "told with the others: all of them fit",
         "point": ".",
         "quoted": "“{word}”",
-        "words_only": "found by words only: {why}",
+        "words_only": "searched by words only: {why}",
     },
 }
 _WHY = {
@@ -58,11 +60,11 @@ def why_words_only(cause: str, language: str) -> str:
 def reason(
     dense: tuple[int, float] | None, words: Sequence[str], language: str, *, words_only: str | None = None
 ) -> str:
-    """Why this exchange was recalled.
+    """Why this memory or exchange was recalled.
 
     Args:
         dense: place and cosine in the dense arm, if it has one.
-        words: the question's words it shares, rarest first.
+        words: the question's words it shares, rarest first. With neither, it was told because everything fits.
         language: ISO code of the persona's language; Spanish or, for all others, English.
         words_only: the sentence of `why_words_only` when the dense arm did not run.
     """
@@ -74,10 +76,12 @@ def reason(
     if words:
         shown = ", ".join(say["quoted"].format(word=word) for word in words[:_WORDS_SHOWN])
         parts.append(say["words"].format(words=shown))
-    elif dense is not None:
+    else:
         parts.append(say["no_words"])
     if dense is None:
         parts.append(words_only or say["unembedded"])
+        if not words:
+            parts.append(say["all_fit"])
     return "; ".join(parts)
 
 
@@ -88,12 +92,21 @@ class Line(Protocol):
     def created_at(self) -> datetime: ...
     @property
     def content(self) -> str: ...
+    @property
+    def memory_type(self) -> str: ...
 
 
 def context_summary(memories: Iterable[Line]) -> str:
-    """One dated bullet per memory, oldest first, whatever their order of relevance; empty when there are none."""
-    lines = sorted((memory.created_at, " ".join(memory.content.split())) for memory in memories)
-    return "\n".join(f"- {moment:%Y-%m-%d}: {_cut(text)}" for moment, text in lines)
+    """One bullet per memory, whatever their order of relevance; empty when there are none.
+
+    First what holds until it is superseded, without a date, then what happened, dated; oldest first in both.
+    """
+    lines = sorted(
+        (memory.memory_type == "event", memory.created_at, " ".join(memory.content.split())) for memory in memories
+    )
+    return "\n".join(
+        f"- {moment:%Y-%m-%d}: {_cut(text)}" if happened else f"- {_cut(text)}" for happened, moment, text in lines
+    )
 
 
 def _cut(text: str) -> str:

@@ -12,14 +12,14 @@ router = APIRouter(tags=["recall"], route_class=TransactionalRoute)
 
 @router.post("/memory/context")
 async def memory_context(asked: ContextRequest, request: Request, connection: Transaction, owner: OwnerId) -> Context:
-    """What the persona should remember now, best first, and as dated lines for a prompt."""
+    """What the persona should remember now, typed memories and exchanges, best first, and as lines for a prompt."""
     full = RecallRequest.model_validate(asked.model_dump())
     return service.as_context(await _recall(full, request, connection, owner))
 
 
 @router.post("/recall")
 async def recall(asked: RecallRequest, request: Request, connection: Transaction, owner: OwnerId) -> Recalled:
-    """The same with the exchanges themselves; `arms` compares the ways of finding them."""
+    """The same with the exchanges behind it; `arms` compares the ways of finding them."""
     return await _recall(asked, request, connection, owner)
 
 

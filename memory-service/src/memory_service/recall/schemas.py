@@ -1,12 +1,13 @@
 """Recall as the API takes and shows it."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from memory_service.fields import Storable, UserId
+from memory_service.memories.profile import MemoryType
 from memory_service.models import MAX_TEXT
 from memory_service.personas.schemas import SLUG
 
@@ -18,7 +19,9 @@ class ContextRequest(BaseModel):
 
     user_id: UserId
     query: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["¿Cómo se llama mi gato?"]), Storable]
-    session_id: UUID | None = Field(None, description="Only memories of this session.")
+    session_id: UUID | None = Field(
+        None, description="Only exchanges of this session, and no typed memories: those are of no session."
+    )
     persona: str | None = Field(None, pattern=SLUG)
     limit: int = Field(5, ge=1, le=100)
 
@@ -35,7 +38,7 @@ class RecallRequest(ContextRequest):
 class ArmExplanation(BaseModel):
     """What one arm said of a memory."""
 
-    rank: int = Field(ge=1, description="Place among all of the viewer's memories; 1 is best.")
+    rank: int = Field(ge=1, description="Place among all that is remembered of the viewer; 1 is best.")
     score: float = Field(description="Dense: cosine in [-1, 1]. Lexical: rarity-weighted word score, 0 and up.")
 
 
@@ -49,15 +52,20 @@ class Explanation(BaseModel):
 
 
 class ContextMemory(BaseModel):
-    """One recalled memory."""
+    """One recalled memory: a typed one, or an exchange."""
 
     id: UUID
-    source: Literal["interaction"] = "interaction"
-    content: str = Field(description="Both sides; the viewer's alone where the reply was dropped as no true reply.")
-    memory_type: Literal["event"] = "event"
-    created_at: datetime = Field(description="When it happened.")
+    source: Literal["memory", "interaction"] = Field(description="Whether `id` is of GET /memory or /interactions.")
+    content: str = Field(
+        description="Of an exchange both sides; the viewer's alone where the reply was dropped as no true reply."
+    )
+    memory_type: MemoryType = Field(description="An exchange is an event.")
+    created_at: datetime = Field(description="When it happened; of a typed memory, since when it holds.")
     relevance_score: float = Field(ge=0, le=1)
-    session_id: UUID
+    session_id: UUID | None = Field(description="Of an exchange.")
+    key: str | None = Field(description="Of a typed memory, as are `value` and `importance`.")
+    value: Any
+    importance: int | None
     explain: Explanation
 
 
@@ -65,18 +73,20 @@ class Context(BaseModel):
     """What to remember now, best first, and the same as lines for a prompt."""
 
     memories: list[ContextMemory]
-    context_summary: str = Field(description="A dated bullet per memory, oldest first.")
+    context_summary: str = Field(
+        description="A bullet per memory: first what holds without a date, then dated what happened; oldest first."
+    )
     note: str | None = Field(description="Set when recall had to go by words alone: why.")
 
 
 class Hit(ContextMemory):
-    """A recalled memory with the exchange it comes from."""
+    """A recalled memory with the exchange behind it; a typed memory has none, and null in its fields."""
 
     user_id: str
-    input_text: str
-    output_text: str
-    dropped: bool = Field(description="A hard rule dropped the reply; `content` leaves it out.")
-    quality_score: float
+    input_text: str | None
+    output_text: str | None
+    dropped: bool | None = Field(description="A hard rule dropped the reply; `content` leaves it out.")
+    quality_score: float | None
 
 
 class Recalled(BaseModel):

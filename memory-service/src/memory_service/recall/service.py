@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,18 +11,12 @@ from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady
 from memory_service.embeddings.vectors import vector_text
 from memory_service.personas.service import CurrentPersona
-from memory_service.recall import repository
+from memory_service.recall import hits, repository
+from memory_service.recall.forms import forms
 from memory_service.recall.fusion import DENSE, LEXICAL, WEIGHTS, ArmScore, Candidate, Fused, Range, fuse
-from memory_service.recall.reasons import context_summary, reason, why_words_only
-from memory_service.recall.schemas import (
-    ArmExplanation,
-    Context,
-    ContextMemory,
-    Explanation,
-    Hit,
-    Recalled,
-    RecallRequest,
-)
+from memory_service.recall.hits import Found
+from memory_service.recall.reasons import context_summary, why_words_only
+from memory_service.recall.schemas import Context, ContextMemory, Recalled, RecallRequest
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +33,17 @@ _LEXICAL_CHARS = 1000
 async def recall(
     connection: AsyncConnection, embedder: BackgroundEmbedder, persona: CurrentPersona, request: RecallRequest
 ) -> Recalled:
-    """The viewer's exchanges that matter for the question, best first; none for an unknown viewer."""
+    """What matters of the viewer for the question, best first; nothing for an unknown viewer.
+
+    The dense arm gives every exchange and every current memory a place, however little it shares with the question.
+    A memory that neither arm placed (it has no vector yet, or the question has none, and they share no word) cannot be
+    compared with others. Where the viewer's memories number no more than the request's limit there is nothing to choose:
+    such memories then fill what is left of the limit, newest first, with relevance 0 and a reason that says so. Where
+    there are more, they wait for their vectors. A request for one arm or one session gets no such filling.
+    """
     vector, cause = (None, "off") if DENSE not in request.arms else await _question_vector(embedder, request.query)
     question = repository.Question(
-        text=request.query[:_LEXICAL_CHARS] if LEXICAL in request.arms else "",
+        forms=await forms(connection, request.query[:_LEXICAL_CHARS] if LEXICAL in request.arms else ""),
         vector=vector,
         model_id=embedder.model_id,
         user_id=request.user_id,
@@ -54,15 +53,16 @@ async def recall(
     )
     rows = {row.id: row for row in await repository.candidates(connection, question)}
     fused = fuse([_candidate(row) for row in rows.values()], _ranges(rows), WEIGHTS)
-    best = _without_repeats(fused, {row.id: row.content_hash for row in rows.values()})[: request.limit]
-    exchanges = await repository.exchanges(connection, [one.candidate.id for one in best])
+    found = [Found(one, rows[one.candidate.id].source, rows[one.candidate.id].words or ()) for one in fused]
+    best = await hits.first_ones(connection, found, request.limit)
+    if len(best) < request.limit and request.arms == {DENSE, LEXICAL} and request.session_id is None:
+        few = await repository.few_memories(connection, request.user_id, persona.id, request.limit)
+        rest = [Found(Fused(Candidate(one, {}), 0.0), "memory", ()) for one in few if one not in rows]
+        best = await hits.first_ones(connection, [*found, *rest], request.limit)
     note = None if cause is None else why_words_only(cause, persona.language)
-    hits = [
-        _hit(one, rows[one.candidate.id].words or (), exchanges[one.candidate.id], persona, note)
-        for one in best
-        if one.candidate.id in exchanges
-    ]
-    return Recalled(hits=hits, note=None if cause == "off" else note)
+    return Recalled(
+        hits=[hits.hit(one, row, persona, note) for one, row in best], note=None if cause == "off" else note
+    )
 
 
 def as_context(recalled: Recalled) -> Context:
@@ -97,14 +97,8 @@ def _candidate(row: Row[Any]) -> Candidate:
     return Candidate(row.id, scores)
 
 
-def _without_repeats(fused: Sequence[Fused], content: Mapping[UUID, bytes]) -> list[Fused]:
-    """The same words said twice are one memory: the first (equal scores: the newest) stands for all."""
-    first = {content[one.candidate.id]: one for one in reversed(fused)}
-    return [one for one in fused if first[content[one.candidate.id]] is one]
-
-
 def _ranges(rows: dict[Any, Row[Any]]) -> dict[str, Range]:
-    """The range of each arm that answered. An exchange without any shared word has lexical score 0."""
+    """The range of each arm that answered. A row without any shared word has lexical score 0."""
     any_row = next(iter(rows.values()), None)
     ranges = {}
     if any_row is not None and any_row.dense_high is not None:
@@ -112,34 +106,3 @@ def _ranges(rows: dict[Any, Row[Any]]) -> dict[str, Range]:
     if any_row is not None and any_row.lexical_high is not None:
         ranges[LEXICAL] = Range(0.0, any_row.lexical_high)
     return ranges
-
-
-def _hit(fused: Fused, words: Any, exchange: Row[Any], persona: CurrentPersona, note: str | None) -> Hit:
-    dense, lexical = fused.candidate.scores.get(DENSE), fused.candidate.scores.get(LEXICAL)
-    sentence = reason((dense.rank, dense.score) if dense else None, words, persona.language, words_only=note)
-    score = round(fused.score, 6)
-    return Hit(
-        id=exchange.id,
-        content=_content(exchange, persona.name),
-        created_at=exchange.occurred_at,
-        relevance_score=score,
-        session_id=exchange.session_id,
-        explain=Explanation(dense=_explained(dense), lexical=_explained(lexical), fused=score, reason=sentence),
-        user_id=exchange.user_id,
-        input_text=exchange.input_text,
-        output_text=exchange.output_text,
-        dropped=exchange.dropped,
-        quality_score=exchange.quality_score,
-    )
-
-
-def _explained(score: ArmScore | None) -> ArmExplanation | None:
-    return ArmExplanation(rank=score.rank, score=round(score.score, 6)) if score else None
-
-
-def _content(exchange: Row[Any], persona_name: str) -> str:
-    """Both sides, or the viewer's alone: a dropped reply (an error, a refusal) must not teach her that she talks so."""
-    said = f"{exchange.user_id}: {exchange.input_text.strip()}"
-    if exchange.dropped or not exchange.output_text.strip():
-        return said
-    return f"{said}\n{persona_name}: {exchange.output_text.strip()}"
