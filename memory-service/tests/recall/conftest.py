@@ -12,10 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from memory_service.app import create_app
+from memory_service.db import Database
 from memory_service.embeddings.background import Load
 from memory_service.embeddings.embedder import Embedder
 from memory_service.embeddings.sentence_transformer import load
 from memory_service.settings import Settings
+from sqlalchemy import text
+
+_PENDING = text("""
+    SELECT (SELECT count(*) FROM interactions WHERE embedding_status = 'pending')
+         + (SELECT count(*) FROM memories WHERE embedding_status = 'pending')
+""")
 
 Service = Callable[..., AbstractAsyncContextManager["Caller"]]
 
@@ -31,6 +38,8 @@ class Caller:
     """Talks to one service as a conversation service does."""
 
     http: httpx.AsyncClient
+    database: Database
+    owner: str
     sessions: dict[tuple[str, str], str] = field(default_factory=dict)
 
     async def tell(
@@ -51,12 +60,22 @@ class Caller:
             await self.tell(user, said)
         await self.embedded()
 
+    async def remember(self, user: str, content: str, kind: str = "fact", **fields: Any) -> dict[str, Any]:
+        """Store one typed memory."""
+        body = {"user_id": user, "content": content, "type": kind} | fields
+        stored: dict[str, Any] = (await self.http.post("/api/v1/memory", json=body)).raise_for_status().json()
+        return stored
+
     async def embedded(self) -> None:
         """Wait until nothing is pending."""
         deadline = time.monotonic() + 30
-        while (await self.http.get("/stats")).raise_for_status().json()["interactions"]["pending_embeddings"]:
+        while await self._pending():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+
+    async def _pending(self) -> int:
+        async with self.database.transaction(self.owner) as connection:
+            return int(await connection.scalar(_PENDING) or 0)
 
     async def recall(self, user: str, query: str, **fields: Any) -> dict[str, Any]:
         """Full hits."""
@@ -94,6 +113,6 @@ def service(migrated_url: str, tmp_path: Path) -> Service:
         ):
             if ready:
                 await app.state.embedder.decided()
-            yield Caller(http)
+            yield Caller(http, app.state.database, owner)
 
     return start
