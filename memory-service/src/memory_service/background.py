@@ -37,7 +37,7 @@ async def background_work(
     model_watch.start()
     worker: Worker | None = None
     if settings.worker_in_process:
-        worker = Worker(database_url, database, embedder)
+        worker = Worker(database_url, database, embedder, app.state.model)
         app.state.background_parts["worker"] = worker.health
         worker.start()
     try:

@@ -54,6 +54,12 @@ def error_text(exchange: Exchange, _context: ScoringContext, markers: int) -> st
     )
 
 
+def other_speaker(exchange: Exchange, _context: ScoringContext, _markers: int) -> str | None:
+    """An agent answered in the persona's place: nothing of her voice is in it."""
+    who = exchange.metadata.get("answered_by")
+    return f"answered by the agent {who!r}, not by the persona" if isinstance(who, str) and who else None
+
+
 def refusal(exchange: Exchange, _context: ScoringContext, markers: int) -> str | None:
     """A canned refusal. Sarcastic ones carry a persona marker or name something no assistant refuses."""
     text = without_quotes(exchange.output_text)
@@ -229,6 +235,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("empty_reply", empty_reply),
     ("template_tokens", template_tokens),
     ("error_text", error_text),
+    ("other_speaker", other_speaker),
     ("memory_block_echo", memory_block_echo),
     ("role_confusion", role_confusion),
     ("refusal", refusal),

@@ -82,7 +82,7 @@ async def _in_order(
 
 
 def _exchange(row: Row[Any]) -> Exchange:
-    agent = row.metadata.get("agent")
+    agent = row.metadata.get("answered_by")
     return Exchange(
         id=row.id,
         said=row.input_text,

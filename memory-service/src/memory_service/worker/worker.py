@@ -12,10 +12,12 @@ from pgqueuer.errors import PgqException
 from pgqueuer.models import Job, Schedule
 from sqlalchemy.exc import SQLAlchemyError
 
+from memory_service.chat import summarising
 from memory_service.db import Database, asyncpg_arguments
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.sources import INTERACTIONS, MEMORIES
 from memory_service.health import PartHealth
+from memory_service.llm.model import LanguageModel
 from memory_service.topics import service as topics
 from memory_service.worker.embedding import EmbeddingWork
 from memory_service.worker.upkeep import prune_queue_log
@@ -49,9 +51,12 @@ _DATABASE_AWAY = (
 class Worker:
     """Background work in this process, beside whatever else its event loop does."""
 
-    def __init__(self, database_url: str, database: Database, embedder: BackgroundEmbedder) -> None:
+    def __init__(
+        self, database_url: str, database: Database, embedder: BackgroundEmbedder, model: LanguageModel | None = None
+    ) -> None:
         self._url = database_url
         self._database = database
+        self._model = model
         self._stopping = asyncio.Event()
         self._embedding = EmbeddingWork(database, embedder, self._stopping, asyncio.Lock())
         self._queue: PgQueuer | None = None
@@ -148,6 +153,10 @@ class Worker:
         @queue.entrypoint(topics.REFRESH_TOPICS, concurrency_limit=1)
         async def refresh_topics(job: Job) -> None:
             await topics.refresh_job(self._database, job.payload or b"{}")
+
+        @queue.entrypoint(summarising.SUMMARISE, concurrency_limit=1)
+        async def summarise_session(job: Job) -> None:
+            await summarising.summarise_job(self._database, self._model, job.payload or b"{}", job.attempts)
 
         @queue.schedule("refresh_everyones_topics", "7 * * * *")
         async def refresh_everyones_topics(_: Schedule) -> None:
