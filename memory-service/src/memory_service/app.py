@@ -1,7 +1,7 @@
 """The application: lifespan, middleware, routers, error handlers."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -9,6 +9,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from memory_service import __version__
+from memory_service.agents.agent import Agent
+from memory_service.agents.installed import checked
 from memory_service.api import include_routers
 from memory_service.auth import Admission, LoopbackGuard
 from memory_service.background import background_work
@@ -43,10 +45,13 @@ much of the key's limit is left. Every refusal has one shape: `detail` for peopl
 """
 
 
-def create_app(settings: Settings, database_url: str, *, load_embedder: Load | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, database_url: str, *, load_embedder: Load | None = None, agents: Sequence[Agent] = ()
+) -> FastAPI:
     """The service over the migrated database at `database_url`.
 
     `load_embedder` loads another embedder than the one EMBEDDING_MODEL names (a client's tests bring a small one).
+    `agents` may answer chat messages in the persona's place; their tables are there already (`agents.tables`).
     """
 
     @asynccontextmanager
@@ -66,6 +71,7 @@ def create_app(settings: Settings, database_url: str, *, load_embedder: Load | N
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.agents = checked(agents)
     # What runs in the background and how it says how it is, by the name /health shows.
     app.state.background_parts = dict[str, Callable[[], PartHealth]]()
     app.state.metrics = Metrics()

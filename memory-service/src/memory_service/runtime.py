@@ -1,7 +1,7 @@
 """From settings to a running service: which database, its schema, an empty core memory filled, then the server."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import asyncpg
@@ -11,6 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from memory_service.agents.agent import Agent
+from memory_service.agents.installed import AgentError, installed_agents
+from memory_service.agents.tables import prepare_tables
 from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.embedded.guardian import Guardian
@@ -116,13 +119,29 @@ async def _require_a_key(settings: Settings, url: str) -> None:
     )
 
 
+async def _prepared_agents(url: str) -> Sequence[Agent]:
+    """The agents installed beside the service, their tables made.
+
+    Raises:
+        StartError: one of them cannot be used; the message says which and why.
+    """
+    try:
+        agents = installed_agents()
+        with _refusals_said_clearly():
+            await prepare_tables(url, {table.name: table for agent in agents for table in agent.tables}.values())
+    except (AgentError, ValueError) as error:
+        raise StartError(str(error)) from error
+    return agents
+
+
 async def serve(settings: Settings, url: str) -> None:
     """Run the HTTP service until it is told to stop."""
     from memory_service.app import create_app
 
     await prepare(settings, url)
     await _require_a_key(settings, url)
-    app = create_app(settings, url)
+    agents = await _prepared_agents(url)
+    app = create_app(settings, url, agents=agents)
     config = uvicorn.Config(
         app,
         host=settings.api_host,

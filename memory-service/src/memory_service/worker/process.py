@@ -4,6 +4,7 @@ import asyncio
 
 from memory_service.db import Database
 from memory_service.embeddings.background import configured_embedder
+from memory_service.llm.choosing import configured_model
 from memory_service.settings import Settings
 from memory_service.worker.worker import Worker
 
@@ -12,12 +13,15 @@ async def run(settings: Settings, database_url: str) -> None:
     """Work until cancelled."""
     database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
     embedder = configured_embedder(settings, database)
-    worker = Worker(database_url, database, embedder)
+    model = configured_model(settings)
+    worker = Worker(database_url, database, embedder, model)
     embedder.start()
     worker.start()
     try:
         await asyncio.Event().wait()
     finally:
         await worker.close()
+        if model is not None:
+            await model.close()
         await embedder.close()
         await database.close()
