@@ -15,8 +15,8 @@ from memory_service.api import include_routers
 from memory_service.auth import Admission, LoopbackGuard
 from memory_service.background import background_work
 from memory_service.bodies import JsonBodies
-from memory_service.db import Database
 from memory_service.embeddings.background import Load
+from memory_service.encryption.store import open_database, unlock
 from memory_service.errors import DefectAnswers, install_error_handlers
 from memory_service.health import PartHealth
 from memory_service.limits import BodyLimit
@@ -56,8 +56,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
+        app.state.database = open_database(settings, database_url)
         try:
+            await unlock(app.state.database)
             async with background_work(app, settings, database_url, load_embedder):
                 yield
         finally:

@@ -8,6 +8,7 @@ import click
 
 from memory_service.backup import backup_commands
 from memory_service.command_line import read_settings, run
+from memory_service.encryption.commands import encryption_key, reencrypt
 from memory_service.env_example import render_env_example
 from memory_service.keys.commands import keys
 from memory_service.settings import Settings
@@ -81,7 +82,18 @@ def env_example(output: Path | None) -> None:
         click.echo(f"Wrote {output}")
 
 
-commands: list[click.Command] = [serve, worker, migrate, schema_sql, openapi, env_example, keys, *backup_commands]
+commands: list[click.Command] = [
+    serve,
+    worker,
+    migrate,
+    schema_sql,
+    openapi,
+    env_example,
+    keys,
+    encryption_key,
+    reencrypt,
+    *backup_commands,
+]
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from memory_service.encryption.cipher import Cipher
+
 # Owns nothing and cannot bypass row-level security (migration 0002).
 SERVICE_ROLE = "casiopy_app"
 
@@ -48,8 +50,9 @@ def asyncpg_arguments(url: str) -> dict[str, Any]:
 class Database:
     """Connections in the service's role. Build one per process, inside the event loop that uses it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, echo: bool = False) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, echo: bool = False, cipher: Cipher | None = None) -> None:
         self.url = url
+        self.cipher = cipher
         self.engine: AsyncEngine = create_async_engine(
             normal_url(url),
             echo=echo,
@@ -64,6 +67,8 @@ class Database:
                 "server_settings": {"role": SERVICE_ROLE, "timezone": "UTC", "application_name": "casiopy"},
             },
         )
+        # Where the column types of encrypted texts look for it (encryption/types.py).
+        self.engine.dialect.text_cipher = cipher  # type: ignore[attr-defined]
 
     @asynccontextmanager
     async def transaction(self, owner: str) -> AsyncIterator[AsyncConnection]:

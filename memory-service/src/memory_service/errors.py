@@ -13,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from memory_service.encryption.types import UnreadableText
+
 log = logging.getLogger(__name__)
 
 # Raised by the trigger that guards core memory (migrations/versions).
@@ -103,6 +105,12 @@ class RateLimited(ServiceError):
         super().__init__("Rate limit exceeded", headers=headers)
 
 
+class Unreadable(ServiceError):
+    """A stored text is encrypted under a key the service does not have."""
+
+    code = "unreadable_text"
+
+
 class Unavailable(ServiceError):
     """A part the request needs does not answer."""
 
@@ -151,6 +159,8 @@ def answer_to(error: Exception) -> JSONResponse:
         return error_response(from_database(OperationalError("", {}, ConnectionError())))
     if isinstance(error, DBAPIError):
         return error_response(from_database(error))
+    if isinstance(error, UnreadableText):
+        return error_response(Unreadable(f"{error}."))
     detail = f"The service has a defect ({type(error).__name__}). Its log has the details: please report them."
     return error_response(ServiceError(detail))
 
@@ -196,7 +206,7 @@ def install_error_handlers(app: FastAPI) -> None:
         return answer_to(error)
 
     # Starlette hands a defect (`Exception`) on to the server's log, traceback and all, after its answer has left.
-    for kind in (ServiceError, DBAPIError, *DATABASE_AWAY, Exception):
+    for kind in (ServiceError, UnreadableText, DBAPIError, *DATABASE_AWAY, Exception):
         app.add_exception_handler(kind, _answer)
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memory_service import __version__
 
 # When each time series began would double their number and answer no question here.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Counted where memories are extracted, far from any application: one count for the whole process, shown by each of them.
 EXTRACTIONS = Counter(

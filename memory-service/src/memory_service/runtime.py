@@ -17,6 +17,7 @@ from memory_service.agents.tables import prepare_tables
 from memory_service.db import normal_url
 from memory_service.embedded import EmbeddedPostgres
 from memory_service.embedded.guardian import Guardian
+from memory_service.encryption.store import WrongKey, open_database, unlock
 from memory_service.keys.repository import any_usable, operators_transaction
 from memory_service.migrations.script import statements
 from memory_service.schema import migrate
@@ -119,6 +120,21 @@ async def _require_a_key(settings: Settings, url: str) -> None:
     )
 
 
+async def _require_its_key(settings: Settings, url: str) -> None:
+    """Refuse to start on texts that could not be read.
+
+    Raises:
+        StartError: ENCRYPTION_KEY does not fit the database.
+    """
+    database = open_database(settings, url, pool_size=1)
+    try:
+        await unlock(database)
+    except WrongKey as error:
+        raise StartError(str(error)) from None
+    finally:
+        await database.close()
+
+
 async def _prepared_agents(url: str) -> Sequence[Agent]:
     """The agents installed beside the service, their tables made.
 
@@ -140,8 +156,8 @@ async def serve(settings: Settings, url: str) -> None:
 
     await prepare(settings, url)
     await _require_a_key(settings, url)
-    agents = await _prepared_agents(url)
-    app = create_app(settings, url, agents=agents)
+    await _require_its_key(settings, url)
+    app = create_app(settings, url)
     config = uvicorn.Config(
         app,
         host=settings.api_host,

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory_service.encryption.cipher import parse_keys
+
 # What a browser sends as Origin.
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -144,7 +146,7 @@ class Settings(BaseSettings):
         if key is not None and (not key or key != key.strip()):
             raise ValueError("API_KEY: a key has at least one character, and no space before or after it")
         if self.encryption_key is not None:
-            raise ValueError("ENCRYPTION_KEY is set, but this version stores texts unencrypted: unset it")
+            parse_keys(self.encryption_key.get_secret_value())
         return self
 
     @model_validator(mode="after")

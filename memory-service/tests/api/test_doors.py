@@ -71,7 +71,7 @@ async def test_a_link_from_another_site_may_be_followed(client: httpx.AsyncClien
         ({"cors_origins": "null"}, "CORS_ORIGINS"),
         ({"api_key": ""}, "API_KEY"),
         ({"api_key": " spaced"}, "API_KEY"),
-        ({"encryption_key": "x"}, "ENCRYPTION_KEY"),
+        ({"encryption_key": "x"}, "not a Fernet key"),
         ({"api_port": 0}, "api_port"),
     ],
 )

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, any_, cast, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSONPATH, insert
+from sqlalchemy import ColumnElement, Select, any_, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,13 +17,11 @@ from memory_service.ids import make_id
 from memory_service.models import Interaction, Persona, Session, TrainingExport, TrainingExportRow, User
 from memory_service.personas.service import CurrentPersona
 
-_PERSONA_STYLE = '$.signals[*] ? (@.name == "persona_style").value'
 # What a conversation service may call a viewer in a session's metadata, besides the id.
 _DISPLAY_NAMES = ("display_name", "username", "nickname", "name")
 
 
 def _sources() -> Select[Any]:
-    style = func.jsonb_path_query_first(Interaction.quality, cast(_PERSONA_STYLE, JSONPATH))
     columns: tuple[Any, ...] = (
         Interaction.id,
         Interaction.session_id,
@@ -36,7 +34,7 @@ def _sources() -> Select[Any]:
         Interaction.content_hash,
         Interaction.dropped,
         or_(Session.opt_out_training, User.opt_out_training).label("opted_out"),
-        style.label("persona_style"),
+        Interaction.quality,
     )
     return (
         select(*columns)
@@ -75,8 +73,13 @@ def _candidate(row: Row[Any]) -> Candidate:
         opted_out=row.opted_out,
         dropped=row.dropped,
         judged_by_human=row.quality_source == "human",
-        persona_style=None if row.persona_style is None else float(row.persona_style),
+        persona_style=_persona_style(row.quality),
     )
+
+
+def _persona_style(quality: dict[str, Any]) -> float | None:
+    """What the scorer said of the persona's style; None where it said nothing."""
+    return next((float(one["value"]) for one in quality.get("signals", ()) if one["name"] == "persona_style"), None)
 
 
 async def viewers_known(connection: AsyncConnection, until: datetime) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, bindparam, case, delete, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import Select, Table, bindparam, delete, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
@@ -128,12 +128,11 @@ async def find(connection: AsyncConnection, interaction_id: UUID) -> Row[Any] | 
 
 async def override_quality(connection: AsyncConnection, interaction_id: UUID, score: float) -> bool:
     """Put a human's score over the scorer's, whose breakdown stays; False when there is no such interaction."""
-    broken_rules = func.jsonb_array_length(Interaction.quality["drops"])
-    values = {
-        "quality_score": score,
-        "quality_source": "human",
-        "dropped": case((broken_rules > 0, literal_column(str(score < _GOOD))), else_=False),
-    }
+    quality = await connection.scalar(select(Interaction.quality).where(Interaction.id == interaction_id))
+    if quality is None:
+        return False
+    dropped = bool(quality["drops"]) and score < _GOOD
+    values = {"quality_score": score, "quality_source": "human", "dropped": dropped}
     result = await connection.execute(update(Interaction).where(Interaction.id == interaction_id).values(values))
     return result.rowcount == 1
 

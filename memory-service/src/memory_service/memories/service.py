@@ -9,6 +9,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.embeddings.queue import enqueue_memory_embedding
+from memory_service.encryption.blind_index import blind_tsvector
 from memory_service.errors import BadRequest, Conflict, NotFound
 from memory_service.ids import make_id
 from memory_service.memories import repository
@@ -52,6 +53,7 @@ async def remember(connection: AsyncConnection, owner: str, user_id: str, draft:
         "source_interaction_id": draft.source_interaction_id,
         "created_at": now,
         "updated_at": now,
+        "blind": await blind_tsvector(connection, owner, draft.content),
     }
     await repository.create(connection, row)
     await enqueue_memory_embedding(connection, owner, [memory_id])

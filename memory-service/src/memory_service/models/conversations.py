@@ -73,7 +73,8 @@ class Interaction(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     quality_score: Mapped[float]
     quality_source: Mapped[str] = mapped_column(server_default=text("'scorer'"))
-    quality: Mapped[dict[str, Any]]
+    # Its reasons quote the texts.
+    quality: Mapped[dict[str, Any]] = mapped_column(EncryptedJSON)
     dropped: Mapped[bool] = mapped_column(server_default=FALSE)
     content_hash: Mapped[bytes]
     embedding_status: Mapped[str] = mapped_column(server_default=text("'pending'"))

@@ -10,6 +10,8 @@ from importlib.resources import files
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.encryption.blind_index import index_cipher, queries_for
+
 _FORMS = text((files(__package__) / "forms.sql").read_text(encoding="utf-8"))
 
 
@@ -25,11 +27,6 @@ async def forms(connection: AsyncConnection, question: str) -> list[Form]:
     """The forms of `question`'s words, in a fixed order; none for a question without words."""
     if not question:
         return []
+    cipher = index_cipher(connection)
     rows = (await connection.execute(_FORMS, {"question": question})).all()
-    return [Form(row.word, quoted(row.lexeme)) for row in rows]
-
-
-def quoted(lexeme: str) -> str:
-    """`lexeme` as a text query reads it, whatever signs it has."""
-    escaped = lexeme.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
+    return [Form(row.word, queries_for(cipher, row.owner_id, row.lexeme)) for row in rows]

@@ -5,25 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, desc, func, insert, select, text
+from sqlalchemy import Select, Uuid, delete, desc, func, insert, select, text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.encryption.types import EncryptedText
 from memory_service.models import Embedding, EmbeddingModel, Interaction, InteractionTopic, Topic
 
 # Clustering needs all of them in memory at once; the newest stand for what is talked about now.
 NEWEST = 5000
 
 _EXAMPLES = text("""
-    SELECT topic_id, array_agg(DISTINCT input_text) AS examples
+    SELECT topic_id, input_text
     FROM (
         SELECT topic_id, input_text, row_number() OVER (PARTITION BY topic_id ORDER BY similarity DESC, id) AS place
         FROM interaction_topics JOIN interactions ON interactions.id = interaction_id
         WHERE topic_id = ANY(:topics)
     ) AS placed
     WHERE place <= 3
-    GROUP BY topic_id
-""")
+    ORDER BY topic_id, place
+""").columns(topic_id=Uuid, input_text=EncryptedText)
 # The stop words of both languages are those PostgreSQL's own dictionaries drop.
 _CONTENT_WORDS = text("""
     SELECT word FROM unnest(CAST(:words AS text[])) AS word
@@ -52,8 +53,12 @@ def topics(persona_id: UUID) -> Select[Any]:
 
 async def examples(connection: AsyncConnection, topic_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """Up to three inputs nearest to each topic's centre."""
-    rows = await connection.execute(_EXAMPLES, {"topics": list(topic_ids)})
-    return {row.topic_id: row.examples for row in rows}
+    found: dict[UUID, list[str]] = {}
+    for row in await connection.execute(_EXAMPLES, {"topics": list(topic_ids)}):
+        said = found.setdefault(row.topic_id, [])
+        if row.input_text not in said:
+            said.append(row.input_text)
+    return found
 
 
 async def count_embedded(connection: AsyncConnection, persona_id: UUID) -> int:

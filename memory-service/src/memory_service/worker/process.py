@@ -2,8 +2,8 @@
 
 import asyncio
 
-from memory_service.db import Database
 from memory_service.embeddings.background import configured_embedder
+from memory_service.encryption.store import open_database, unlock
 from memory_service.llm.choosing import configured_model
 from memory_service.settings import Settings
 from memory_service.worker.worker import Worker
@@ -11,7 +11,8 @@ from memory_service.worker.worker import Worker
 
 async def run(settings: Settings, database_url: str) -> None:
     """Work until cancelled."""
-    database = Database(database_url, pool_size=settings.database_pool, echo=settings.sql_echo)
+    database = open_database(settings, database_url)
+    await unlock(database)
     embedder = configured_embedder(settings, database)
     model = configured_model(settings)
     worker = Worker(database_url, database, embedder, model)
