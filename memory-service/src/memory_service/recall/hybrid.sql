@@ -5,6 +5,9 @@
 -- frequency that ts_rank lacks) times how often the row says it; of a word's forms (Spanish stem, English stem, plain)
 -- the best one counts. By meaning: the cosine of the vectors, over every row of the viewer, never through an
 -- approximate index. Row-level security keeps it within the owner.
+--
+-- Nothing here is a join on equal ids but the full join at the end, which PostgreSQL never does row by row: of a viewer new
+-- to its statistics it expects one row, and would go through all of them for each (26 ms instead of 8 over 681 turns).
 WITH form AS MATERIALIZED ( -- each query is built once, not once per row
     SELECT number, word, query::tsquery AS query
     FROM unnest(:words, :queries) WITH ORDINALITY AS form (word, query, number)
@@ -28,37 +31,43 @@ mine AS MATERIALIZED (
 found AS (
     SELECT
         mine.id,
+        mine.source,
         form.word,
         ts_rank(mine.lexemes, form.query) AS frequency,
-        count(*) OVER (PARTITION BY form.number) AS documents
+        count(*) OVER (PARTITION BY form.number) AS documents,
+        (SELECT count(*) FROM mine) AS total
     FROM mine
     JOIN form ON mine.lexemes @@ form.query
 ),
 best_form AS MATERIALIZED ( -- each query is built once, not once per row
-    SELECT id, word, max(frequency * ln(1 + (total - documents + 0.5) / (documents + 0.5))) AS score
-    FROM found, (SELECT count(*) AS total FROM mine) AS all_mine
-    GROUP BY id, word
+    SELECT id, source, word, max(frequency * ln(1 + (total - documents + 0.5) / (documents + 0.5))) AS score
+    FROM found
+    GROUP BY id, source, word
 ),
 lexical AS (
-    SELECT id, sum(score) AS score, rank() OVER (ORDER BY sum(score) DESC) AS rank, array_agg(word ORDER BY score DESC, word) AS words
+    SELECT id, source, sum(score) AS score, rank() OVER (ORDER BY sum(score) DESC) AS rank, array_agg(word ORDER BY score DESC, word) AS words
     FROM best_form
-    GROUP BY id
+    GROUP BY id, source
 ),
-dense AS (
-    SELECT
-        mine.id,
-        max(1 - (embedding <=> CAST(:vector AS halfvec))) AS score,
-        rank() OVER (ORDER BY min(embedding <=> CAST(:vector AS halfvec))) AS rank
+near AS (
+    SELECT id, source, CAST(NULL AS float8) AS distance
+    FROM mine
+    UNION ALL
+    SELECT coalesce(interaction_id, memory_id), NULL, embedding <=> CAST(:vector AS halfvec)
     FROM embeddings
-    JOIN mine ON mine.id = coalesce(interaction_id, memory_id)
-    WHERE embeddings.user_id = :user_id
+    WHERE user_id = :user_id
       AND model_id = :model_id
       AND CAST(:vector AS halfvec) IS NOT NULL
-    GROUP BY mine.id
+),
+dense AS (
+    SELECT id, max(source) AS source, 1 - min(distance) AS score, rank() OVER (ORDER BY min(distance)) AS rank
+    FROM near
+    GROUP BY id
+    HAVING count(source) > 0 AND count(distance) > 0 -- one of `mine`, and it has a vector
 )
 SELECT
     id,
-    source,
+    coalesce(dense.source, lexical.source) AS source,
     dense.score AS dense_score,
     dense.rank AS dense_rank,
     (SELECT min(score) FROM dense) AS dense_low,
@@ -69,6 +78,5 @@ SELECT
     lexical.words
 FROM dense
 FULL JOIN lexical USING (id)
-JOIN mine USING (id)
 WHERE dense.rank <= :candidates
    OR lexical.rank <= :candidates
