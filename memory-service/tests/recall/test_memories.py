@@ -86,6 +86,8 @@ async def test_what_holds_no_longer_is_not_recalled(
         for arms in (["dense"], ["lexical"], ["dense", "lexical"]):
             found = contents(await caller.recall("luna", "¿Qué tal su gato?", arms=arms))
             assert sorted(found) == ["Su gato duerme", "Su gato vive en Lugo"]
+        gone = (await caller.recall("luna", "Su gato es un secreto", arms=["dense"]))["hits"]
+        assert sorted(one["explain"]["dense"]["rank"] for one in gone) == [1, 2]
         await _expire(caller, expiring["id"])
         for arms in (["dense"], ["lexical"], ["dense", "lexical"]):
             assert contents(await caller.recall("luna", "¿Qué tal su gato?", arms=arms)) == ["Su gato vive en Lugo"]
