@@ -253,3 +253,13 @@ async def test_the_stream_says_it_piece_by_piece_and_stores_it(talk: httpx.Async
         "*suspiro* Una frase de varias palabras.",
     )
     assert (await talk.get(f"/interactions/{last['interaction_id']}")).status_code == 200
+
+
+async def test_the_front_page_says_how_to_talk(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert answer.status_code == 200
+    assert set(answer.json()["endpoints"]) == {
+        "POST /chat",
+        "GET /history/{session_id}",
+        "DELETE /history/{session_id}",
+    }

@@ -91,6 +91,8 @@ async def test_someone_elses_session_is_not_there(
     for ref in (theirs, name):
         answer = await client.request(method, path.format(ref), json=body)
         assert (answer.status_code, answer.json()["error"]) == (404, "not_found"), answer.text
+    opened = await client.post("/sessions/new", json={"session_id": str(theirs)})
+    assert (opened.status_code, opened.json()["error"]) == (404, "not_found")
     async with database.transaction("someone-else") as connection:
         assert await connection.scalar(text("SELECT count(*) FROM sessions WHERE id = :id"), {"id": theirs}) == 1
 

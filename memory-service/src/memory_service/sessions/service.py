@@ -82,11 +82,12 @@ async def start_new(
     """Open a session of which nothing need be known.
 
     Raises:
-        Conflict: the id is taken.
+        Conflict: the id is taken. NotFound: by somebody else.
     """
     ref = session.session_id or str(make_id())
     created = await start_under(connection, owner, persona, ref, session.user_id)
     if created is None:
+        await get(connection, ref)
         raise Conflict(f"session_id: {ref} is taken. Choose another one, or leave it out.")
     return await get(connection, str(created))
 
