@@ -19,7 +19,7 @@ def contents(found: dict[str, Any]) -> list[str]:
 
 
 async def test_the_documented_questions_are_answered(service: Service, owner: str) -> None:
-    """At once, before there is a vector, and afterwards by meaning; neither question shares a word that matters."""
+    """At once, before there is a vector, and afterwards by meaning; the second question shares no word with its answer."""
     async with service(owner, worker=False) as caller:
         await caller.remember("user_123", DARK, "preference", key="ui_theme", value="dark", importance=4)
         await caller.remember("user_456", CONCISE, "preference")

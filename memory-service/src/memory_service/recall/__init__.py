@@ -1,1 +1,1 @@
-"""Recall: the few exchanges of a viewer that matter for what is being said now, each with its reason."""
+"""Recall: the few memories and exchanges of a viewer that matter for what is being said now, each with its reason."""

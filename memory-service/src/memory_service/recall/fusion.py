@@ -3,7 +3,7 @@
 Each arm's scores are stretched to 0…1 between the worst and the best it gave for this question, then mixed by weight.
 Measured on the LoCoMo development conversations (2,438 turns, 616 questions, all-MiniLM-L6-v2), recall@10:
 this mix at equal weights .691 (at .4 : .6 .688, at .6 : .4 .695, at .7 : .3 .670), reciprocal rank fusion (k = 60) .61,
-the lexical arm alone .647, the dense arm alone .426. Ranks throw away by how much one exchange is better than the next.
+the lexical arm alone .647, the dense arm alone .426. Ranks throw away by how much one is better than the next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ WEIGHTS: Mapping[str, float] = {DENSE: 0.5, LEXICAL: 0.5}
 
 @dataclass(frozen=True, slots=True)
 class ArmScore:
-    """What one arm says of one exchange: its place (1 is best) and its score, in the arm's own unit."""
+    """What one arm says of one exchange or memory: its place (1 is best) and its score, in the arm's own unit."""
 
     rank: int
     score: float
@@ -40,7 +40,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An exchange at least one arm found, with what each arm says of it."""
+    """An exchange or memory that at least one arm found, with what each arm says of it."""
 
     id: UUID
     scores: Mapping[str, ArmScore]
@@ -60,7 +60,7 @@ def fuse(
     """`candidates`, best first.
 
     Args:
-        candidates: each exchange once, in any order.
+        candidates: each one once, in any order.
         ranges: one for each arm that answered; the others have no say in this question.
         weights: positive, by arm; arms without one have no say.
     """

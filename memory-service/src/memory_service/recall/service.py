@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,11 +37,8 @@ async def recall(
 ) -> Recalled:
     """What matters of the viewer for the question, best first; nothing for an unknown viewer.
 
-    The dense arm gives every exchange and every current memory a place, however little it shares with the question.
-    A memory that neither arm placed (it has no vector yet, or the question has none, and they share no word) cannot be
-    compared with others. Where the viewer's memories number no more than the request's limit there is nothing to choose:
-    such memories then fill what is left of the limit, newest first, with relevance 0 and a reason that says so. Where
-    there are more, they wait for their vectors. A request for one arm or one session gets no such filling.
+    The dense arm gives every exchange and every current memory a place, however little it shares with the question. For
+    memories that neither arm can place, see `_all_that_fit`.
     """
     vector, cause = (None, "off") if DENSE not in request.arms else await _question_vector(embedder, request.query)
     question = repository.Question(
@@ -55,14 +54,27 @@ async def recall(
     fused = fuse([_candidate(row) for row in rows.values()], _ranges(rows), WEIGHTS)
     found = [Found(one, rows[one.candidate.id].source, rows[one.candidate.id].words or ()) for one in fused]
     best = await hits.first_ones(connection, found, request.limit)
-    if len(best) < request.limit and request.arms == {DENSE, LEXICAL} and request.session_id is None:
-        few = await repository.few_memories(connection, request.user_id, persona.id, request.limit)
-        rest = [Found(Fused(Candidate(one, {}), 0.0), "memory", ()) for one in few if one not in rows]
+    if len(best) < request.limit and (rest := await _all_that_fit(connection, request, persona, rows)):
         best = await hits.first_ones(connection, [*found, *rest], request.limit)
     note = None if cause is None else why_words_only(cause, persona.language)
-    return Recalled(
-        hits=[hits.hit(one, row, persona, note) for one, row in best], note=None if cause == "off" else note
-    )
+    shown = [hits.hit(one, row, persona, note) for one, row in best]
+    return Recalled(hits=shown, note=None if cause == "off" else note)
+
+
+async def _all_that_fit(
+    connection: AsyncConnection, request: RecallRequest, persona: CurrentPersona, placed: Collection[UUID]
+) -> list[Found]:
+    """Memories to fill what is left of the limit, newest first, with relevance 0: those that neither arm placed.
+
+    Such a memory has no vector yet, or the question has none, and they share no word: it cannot be compared with others.
+    Where the viewer's memories number no more than the limit there is nothing to choose, and what was stored a moment ago
+    is told. Where there are more, any choice would be a guess: they wait for their vectors. A request for one arm or one
+    session asks for no more than that finds.
+    """
+    if request.arms != {DENSE, LEXICAL} or request.session_id is not None:
+        return []
+    few = await repository.few_memories(connection, request.user_id, persona.id, request.limit)
+    return [Found(Fused(Candidate(one, {}), 0.0), "memory", ()) for one in few if one not in placed]
 
 
 def as_context(recalled: Recalled) -> Context:
