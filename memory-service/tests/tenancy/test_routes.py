@@ -27,6 +27,8 @@ NAMES = {
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/core-memory/{entry_id}"): {"value": "robado"},
     ("PATCH", "/sessions/{session_id}"): {"opt_out_training": True},
+    ("PUT", "/sessions/{session_id}/summary"): {"summary": "robado"},
+    ("PUT", "/sessions/{session_id}/memory"): {"profile": {"name": "robado"}},
     ("PATCH", "/users/{user_id}"): {"opt_out_training": True},
     ("PUT", "/interactions/{interaction_id}/quality"): {"quality_score": 0.1},
     ("POST", "/interactions/{interaction_id}/feedback"): {"rating": 1},
@@ -111,6 +113,8 @@ async def test_the_own_secret_is_seen_where_the_others_is_not(mine: httpx.AsyncC
     ("path", "body", "status"),
     [
         ("/interactions", {"session_id": "{session}", "input_text": "hola"}, 404),
+        ("/chat", {"prompt": "hola", "session_id": "{session}"}, 404),
+        ("/sessions/new", {"session_id": "{session}"}, 404),
         ("/interactions/bulk", {"interactions": [{"session_id": "{session}", "input_text": "hola"}]}, 404),
     ],
 )

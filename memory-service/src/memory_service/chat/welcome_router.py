@@ -21,7 +21,7 @@ class Welcome(BaseModel):
     endpoints: dict[str, str] = Field(description="Where to begin; /docs has every address.")
 
 
-@router.get("/")
+@router.get("/", include_in_schema=False)
 async def welcome() -> Welcome:
     """What is here. Needs no key, and shows nothing stored."""
     return Welcome(message=_MESSAGE, endpoints=_ENDPOINTS)
