@@ -27,7 +27,8 @@ class InteractionCreate(BaseModel):
     metadata: Metadata = Field(
         default_factory=dict,
         description="Yours, stored as it is. The scorer reads `interrupted` (true: the viewer cut the reply off), "
-        "`finish_reason` (`length`: the model ran out of room) and `memory_block` (the memories the model was given).",
+        "`finish_reason` (`length`: the model ran out of room), `memory_block` (the memories the model was given) and "
+        "`answered_by` (an agent that answered in the persona's place).",
     )
 
 
