@@ -71,9 +71,14 @@ class Database:
         self.engine.dialect.text_cipher = cipher  # type: ignore[attr-defined]
 
     @asynccontextmanager
-    async def transaction(self, owner: str) -> AsyncIterator[AsyncConnection]:
-        """One transaction that sees and writes only rows of `owner`; commits unless an exception leaves the block."""
+    async def transaction(self, owner: str, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees and writes only rows of `owner`; commits unless an exception leaves the block.
+
+        With `snapshot` it only reads, and all of it sees the rows as they are now, whatever others write meanwhile.
+        """
         async with self.unowned() as connection:
+            if snapshot:
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             await connection.execute(text("SELECT set_config('app.owner_id', :owner, true)"), {"owner": owner})
             yield connection
 

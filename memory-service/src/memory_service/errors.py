@@ -136,6 +136,8 @@ def from_database(error: DBAPIError) -> ServiceError:
         return Conflict("An entry with the same name exists already. Change it, or choose another name.")
     if state == "23503":
         return BadRequest("The request names something that does not exist (or exists no longer).")
+    if state in {"40001", "40P01"}:
+        return Conflict("Another request changed the same rows at the same moment. Send this one again.")
     if state in {"23514", "23502", "22001"}:
         return BadRequest(f"The database refused a value: {_first_line(error)}")
     if state in {"22021", "22P05"}:
