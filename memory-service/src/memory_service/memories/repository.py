@@ -99,7 +99,8 @@ async def claim_user(connection: AsyncConnection, owner: str, user_id: str) -> N
     """Have the user exist, and let nobody else change their keys until this transaction ends."""
     await connection.execute(upsert(Owner).values(id=owner).on_conflict_do_nothing())
     await connection.execute(upsert(User).values(owner_id=owner, id=user_id).on_conflict_do_nothing())
-    await connection.execute(select(User.id).where(User.id == user_id).with_for_update())
+    # Not so strict that it waits for those who merely store rows that name the user: two of them would wait for each other.
+    await connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 async def versions(connection: AsyncConnection, user_id: str, key: str, persona_id: UUID | None) -> list[Version]:
