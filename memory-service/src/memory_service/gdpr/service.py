@@ -1,0 +1,77 @@
+"""Erasing a viewer: every row, everything made of it, and a mark on everything that learned from it."""
+
+import logging
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from memory_service.db import Database
+from memory_service.gdpr import repository
+from memory_service.gdpr.contents import unknown
+from memory_service.gdpr.schemas import Deleted, Erased, Tainted
+from memory_service.interactions import repository as interactions
+from memory_service.personas.service import CurrentPersona
+from memory_service.topics import repository as topic_rows
+from memory_service.topics import service as topics
+
+log = logging.getLogger(__name__)
+
+# Ids a statement carries; the protocol takes 32,767 parameters.
+_ERASED_AT_ONCE = 1000
+# Those who store for the viewer at this moment may lock rows in another order; PostgreSQL then ends one of the two.
+_DEADLOCK, _TRIES = "40P01", 3
+
+
+async def erase(database: Database, owner: str, user_id: str) -> Erased:
+    """Erase everything held of the viewer, all or nothing.
+
+    Raises:
+        NotFound: nothing is held under this id.
+    """
+    for attempt in range(_TRIES):
+        try:
+            async with database.transaction(owner) as connection:
+                return await _erase(connection, owner, user_id)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES - 1:
+                raise
+            log.info("An erasure met others writing for the same viewer and begins again")
+    raise AssertionError("the last try returns or raises")
+
+
+async def _erase(connection: AsyncConnection, owner: str, user_id: str) -> Erased:
+    for persona_id in await repository.personas_with_topics(connection):
+        await topic_rows.members(
+            connection, persona_id
+        )  # waits for a refresh that may name topics by the viewer's words
+    await repository.lock(connection, user_id)
+    if not await repository.known(connection, user_id):
+        raise unknown(user_id)
+    deleted = Deleted.model_validate(await repository.count(connection, user_id))
+    tainted = Tainted.model_validate(await repository.learned(connection, user_id))
+    await _remove_topics(connection, owner, user_id)
+    ids = await repository.interaction_ids(connection, user_id)
+    for start in range(0, len(ids), _ERASED_AT_ONCE):
+        await interactions.remove_all(connection, ids[start : start + _ERASED_AT_ONCE])
+    await repository.remove_rest(connection, user_id)
+    await repository.forget_answers(connection)
+    return Erased(user_id=user_id, deleted=deleted, tainted=tainted, message=_message(user_id, tainted))
+
+
+async def _remove_topics(connection: AsyncConnection, owner: str, user_id: str) -> None:
+    """Take away the topics named after exchanges that go, and have them found again from those that stay."""
+    personas: set[UUID] = await repository.remove_topics(connection, user_id)
+    for row in await repository.personas(connection, personas):
+        persona = CurrentPersona(row.id, row.slug, row.name, row.language, row.settings)
+        await topics.enqueue_refresh(connection, owner, persona)
+
+
+def _message(user_id: str, tainted: Tainted) -> str:
+    done = f"Everything held about user {user_id} is deleted."
+    live = sorted({deployment.tag for deployment in tainted.deployments if deployment.live})
+    if live:
+        return f"{done} These models learned from it and still serve: {', '.join(live)}. Train and deploy them again."
+    if tainted.exports:
+        return f"{done} What learned from it is marked as tainted: train it again before it is deployed."
+    return f"{done} Nothing had learned from it."
