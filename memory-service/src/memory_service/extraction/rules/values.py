@@ -1,0 +1,369 @@
+"""Values as they are stored: cut where the statement ends, split into items, without articles. Pure.
+
+A reader gets the folded text from where a value begins to where its sentence ends, and says which parts of it are
+values. It answers nothing rather than half a meaning: `la gente que grita` is not `gente`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memory_service.extraction.rules.text import QUOTED, Folded
+from memory_service.extraction.rules.words import (
+    COMPANIES,
+    NAMES,
+    NO_COMPANIES,
+    NO_NAMES,
+    NO_PLACES,
+    PLACES,
+    compiled,
+    number,
+)
+
+# More words than these are a story, not an item; measured on the development half of the labelled messages.
+_ITEM_WORDS = 7
+_PHRASE_WORDS = 12
+_MOST_ITEMS = 12
+_LEAST_AGE, _MOST_AGE = 5, 115
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value and where it stands in the folded text."""
+
+    value: str | int
+    start: int
+    end: int
+
+
+Reader = Callable[[Folded, int, int], list[Value]]
+
+_FUNCTION_WORDS = frozenset(
+    ["a", "al", "algo", "am", "an", "and", "ahi", "alla", "alli", "aqui", "are", "as", "asi", "at", "atencion", "aunque", "be", "but", "buenas", "by", "casi", "como", "con", "cual", "cuando", "de", "del", "desde", "dios", "donde", "e", "el", "ella", "en", "encantado", "encantada", "entonces", "era", "eres", "es", "esta", "este", "esto", "from", "gracias", "ha", "hace", "hasta", "he", "her", "hi", "him", "his", "hola", "how", "i", "if", "igual", "in", "is", "it", "la", "las", "like", "lo", "los", "love", "me", "mi", "mis", "my", "na", "nada", "ni", "no", "not", "o", "of", "on", "or", "otra", "para", "pero", "por", "porque", "pues", "que", "quien", "saludos", "se", "she", "si", "sin", "so", "solo", "soy", "su", "such", "sus", "tambien", "tan", "tengo", "that", "the", "they", "this", "to", "todo", "tu", "tus", "un", "una", "vale", "vivo", "voy", "we", "what", "with", "y", "ya", "yo", "you", "your", "ok", "xd", "lol", "jaja", "jajaja", "feliz", "aka"]
+)
+_WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
+
+# Where a value ends, in either language: another clause, an afterthought, laughter.
+_CUT = re.compile(
+    r"(?:^|[ ,])(?:pero|aunque|porque|pq|xq|ya que|desde (?:que|hace|pequen\w+|nin\w+|chic\w+|siempre|los|el|mi)|cuando|mientras|asi que|sobre todo|"
+    r"ademas|verdad|no|eh|ja(?:ja)+\w*|je(?:je)+\w*|ha(?:ha)+\w*|xd+|lol|lmao|por cierto|la verdad|tambien|mucho|much[oi]simo|muxo|bastante|"
+    r"un monton|ultimamente|gracias|salvo|excepto|menos|mientras|sin embargo|especialmente|porfa\w*|saludos|un saludo|"
+    r"btw|tbh|but|because|cuz|although|though|when|while|since|so|too|a lot|lots|very much|as well|especially|mostly|"
+    r"anymore|any more|thanks|thank you|rn|fyi|lately|these days|nowadays|except|whenever|after all|actually|honestly|haha|please|pls|"
+    r"for (?:years|\d+ years)|if|si|sino|than|instead|at all|though|i guess|creo|supongo|at the moment|de momento|por ahora|for now|ni)(?=[ ,]|$)"
+)
+# Words that turn a thing into something said of the listener, this moment, or somebody's story.
+_REJECT = frozenset(
+    ["tu", "tus", "te", "ti", "contigo", "usted", "ustedes", "vuestro", "vuestra", "vuestros", "os", "vos", "esto", "eso", "esta", "este", "estas", "estos", "ese", "esa", "esos", "esas", "aquel", "aquella", "ello", "todo", "nada", "algo", "alguien", "nadie", "que", "quien", "lo", "mi", "mis", "mio", "asi", "aqui", "ahi", "alli", "soy", "estoy", "eres", "es", "son", "tengo", "tiene", "tienes", "voy", "va", "vas", "he", "ha", "hay", "yo", "me", "se", "mejor", "peor", "hoy", "ayer", "directo", "stream", "streams", "canal", "video", "videos", "chat", "nos", "ellos", "ellas", "el_", "casiopy", "anoche", "igual", "you", "your", "yours", "u", "ur", "ya", "this", "that", "these", "those", "it", "them", "him", "her", "his", "she", "he", "they", "we", "us", "i", "i'm", "im", "my", "me", "mine", "myself", "is", "are", "was", "were", "am", "be", "who", "which", "what", "how", "why", "where", "everything", "nothing", "something", "anything", "everyone", "someone", "nobody", "here", "there", "today", "tonight", "yesterday", "tomorrow", "can", "will", "one", "ones", "do", "does", "did", "don't", "have", "has", "had", "not", "its", "it's", "all", "both", "same", "better", "worse", "talk"]
+)
+_ARTICLE = re.compile(r"(?:el|la|los|las|l'|the|un|una|a|an|al|del|some|to) ")
+_LEADING = re.compile(
+    r"(?:(?:mucho|muchisimo|muxo|much[oi]simo|un monton|bastante|demasiado|tanto|mas|solo|sobre todo|especialmente|un poco|un poquito|algo|"
+    r"a lot of|really|also|both|mostly|mainly|especially|a (?:little|bit of|little bit of)|just|tambien|siempre|nada|de|jugar a que) )+"
+)
+_SEPARATOR = re.compile(r",? (?:y|e|and|&|o|u|or|tambien|ni) (?:tambien |also )?|, ?|/| & | \+ ")
+_INFINITIVE = re.compile(r"[a-z]{2,}(?:ar|er|ir|arme|erme|irme)$")
+_DE = frozenset(["de", "del", "con", "sin", "para", "en", "al", "a", "por", "of", "and", "with", "in", "on", "'s"])
+_TAIL = re.compile(r"[\s,.;:!?\-–—~*_'\"()]+$")
+
+
+def without_article(folded: Folded, start: int, end: int) -> int:
+    """Where the value begins behind a lower-case article; `El viaje de Chihiro` and `the Beatles` keep or lose theirs."""
+    found = _ARTICLE.match(folded.text, start, end)
+    if found and folded.said(start, start + 1).islower() and found.end() < end:
+        return found.end()
+    return start
+
+
+def _trimmed(folded: Folded, start: int, end: int) -> tuple[int, int]:
+    while start < end and folded.text[start] in " ,.:;-–—~*_'\"":
+        start += 1
+    found = _TAIL.search(folded.text[start:end])
+    return start, start + found.start() if found else end
+
+
+def _made(folded: Folded, start: int, end: int) -> Value | None:
+    start, end = _trimmed(folded, start, end)
+    said = folded.said(start, end)
+    if folded.text[start:end].strip(QUOTED) == "":
+        said = said.strip("\"'«»“”„ ").strip()
+    if QUOTED in folded.text[start:end].strip(QUOTED) or not any(letter.isalnum() for letter in said):
+        return None
+    return Value(said, start, end)
+
+
+def items(folded: Folded, start: int, end: int) -> list[Value]:
+    """Things liked, done or known: `los gatos, el café y la lluvia` as three."""
+    end = _cut(folded, start, end)
+    found: list[Value] = []
+    place = start
+    for separator in [*_SEPARATOR.finditer(folded.text, start, end), None]:
+        stop = separator.start() if separator else end
+        value = _item(folded, place, stop, first=not found)
+        if value is None or len(found) == _MOST_ITEMS:
+            # `rosas y tengo sueño`: the first part stands, a clause begins behind it.
+            break
+        found.append(value)
+        if separator is None:
+            break
+        place = separator.end()
+    return found
+
+
+def _cut(folded: Folded, start: int, end: int) -> int:
+    found = _CUT.search(folded.text[start:end])
+    return start + found.start() if found else end
+
+
+def _item(folded: Folded, start: int, end: int, *, first: bool) -> Value | None:
+    leading = _LEADING.match(folded.text, start, end)
+    begin = leading.end() if leading else start
+    articled = without_article(folded, begin, end)
+    words = _WORD.findall(folded.text[articled:end])
+    if not words or len(words) > _ITEM_WORDS or any(word in _REJECT for word in words):
+        return None
+    if not first and articled == begin and len(words) > 1 and not _stands_alone(folded, begin, words):
+        return None
+    if words[0] in _FUNCTION_WORDS - {"si", "love", "like", "sin", "con"} or (len(words) == 1 and (len(words[0]) < 2 or words[0].isdigit())):
+        return None
+    return _made(folded, articled, end)
+
+
+def _stands_alone(folded: Folded, start: int, words: list[str]) -> bool:
+    """Whether several words without an article, behind a comma or `and`, are a thing rather than a clause."""
+    verb_like = words[0].endswith("o") and words[1] not in _DE and len(words[0]) > 3
+    return (
+        not folded.said(start, start + 1).islower()
+        or bool(_INFINITIVE.match(words[0]))
+        or words[1] in _DE
+        or (not verb_like and len(words) <= 3 and words[1] not in _FUNCTION_WORDS)
+    )
+
+
+def phrase(folded: Folded, start: int, end: int) -> list[Value]:
+    """What somebody does or is after, in their own words up to the end of the clause."""
+    end = _phrase_end(folded, start, end)
+    words = _WORD.findall(folded.text[start:end])
+    second_person = {"tu", "tus", "te", "ti", "contigo", "you", "your", "u", "ur", "esto", "eso", "this", "that", "it", QUOTED}
+    if not words or len(words) > _PHRASE_WORDS or any(word in second_person or QUOTED in word for word in words):
+        return []
+    value = _made(folded, start, end)
+    return [value] if value else []
+
+
+_PHRASE_CUT = re.compile(r",| (?:y (?:ya|no|me|te|la|el|eso|asi)|and (?:i|it|my|the|no|that)|e|aunque no) ")
+
+
+def _phrase_end(folded: Folded, start: int, end: int) -> int:
+    end = _cut(folded, start, end)
+    found = _PHRASE_CUT.search(folded.text, start, end)
+    return found.start() if found else end
+
+
+def whole(folded: Folded, start: int, end: int) -> list[Value]:
+    """Exactly what the pattern took, without a leading article."""
+    value = _made(folded, without_article(folded, start, end), end)
+    return [value] if value else []
+
+
+def exact(folded: Folded, start: int, end: int) -> list[Value]:
+    """Exactly what the pattern took."""
+    value = _made(folded, start, end)
+    return [value] if value else []
+
+
+def age(folded: Folded, start: int, end: int) -> list[Value]:
+    """Years of age that somebody who writes may have."""
+    years = number(folded.text[start:end].strip())
+    return [Value(years, start, end)] if years is not None and _LEAST_AGE <= years <= _MOST_AGE else []
+
+
+def _words(folded: Folded, start: int, end: int) -> list[re.Match[str]]:
+    return list(_WORD.finditer(folded.text, start, end))
+
+
+def _capitalised(folded: Folded, word: re.Match[str]) -> bool:
+    """A capital in front and not the whole text in capitals: shouting makes no names."""
+    said = folded.said(word.start(), word.end())
+    return said[:1].isupper() and (not _shouted(folded) or len(said) == 1)
+
+
+def _shouted(folded: Folded) -> bool:
+    return folded.original.upper() == folded.original and sum(letter.isalpha() for letter in folded.original) > 8
+
+
+def _run(folded: Folded, words: list[re.Match[str]], most: int) -> int:
+    """How many words from the first belong to one name: capitals, joined by spaces or `de la`."""
+    count = 0
+    for place, word in enumerate(words[:most]):
+        if place and folded.text[words[place - 1].end() : word.start()] != " ":
+            break
+        if _capitalised(folded, word) and word.group() not in {"y", "i"}:
+            count = place + 1
+        elif word.group() not in {"de", "del", "la", "las", "los", "da", "dos", "van", "of", "the"}:
+            break
+    return count
+
+
+def name(folded: Folded, start: int, end: int) -> list[Value]:
+    """A name behind `me llamo`: capitals as far as they go, or one lower-case word (two when both are names)."""
+    words = _words(folded, start, end)
+    if not words or words[0].start() > start or words[0].group() in _FUNCTION_WORDS | NO_NAMES or QUOTED in words[0].group():
+        return []
+    count = _run(folded, words, 4)
+    if not count:
+        rest = folded.text[words[0].end() : end]
+        ends = re.match(r"\s*(?:$|[,.!]|(?:y|e|i|and|but|pero|tengo|soy|vivo|de|from|jaja\w*|xd|lol)\b)", rest)
+        if words[0].group() not in NAMES and not ends:
+            return []
+        both = len(words) > 1 and rest.startswith(" ") and words[0].group() in NAMES and words[1].group() in NAMES
+        count = 2 if both else 1
+    value = _made(folded, words[0].start(), words[count - 1].end())
+    if value is None or len(str(value.value)) < 2 or any(letter.isdigit() for letter in str(value.value)):
+        return []
+    return [value]
+
+
+def known_name(folded: Folded, start: int, end: int) -> list[Value]:
+    """A name where a name is only likely (`soy Carla`): a first name, with the capitals that follow it."""
+    words = _words(folded, start, end)
+    if not words or words[0].group() not in NAMES or words[0].group() in NO_NAMES:
+        return []
+    count = max(1, _run(folded, words, 4))
+    following = words[count].group() if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " " else ""
+    if not _capitalised(folded, words[0]) and following not in {"", "y", "and", "de", "from", "tengo", "i", "pero", "but"}:
+        return []
+    value = _made(folded, words[0].start(), words[count - 1].end())
+    return [value] if value else []
+
+
+def capital_name(folded: Folded, start: int, end: int) -> list[Value]:
+    """A name that must be written as one: `call me Alex`, and not `call me maybe`."""
+    words = _words(folded, start, end)
+    if not words or not (_capitalised(folded, words[0]) or words[0].group() in NAMES):
+        return []
+    return name(folded, start, end)
+
+
+_KNOWN_PLACE = compiled("(?:the )?(?:{place}|{country})")
+_AREA = re.compile(r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) ")
+_TOWN = re.compile(r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) ")
+
+
+def place(folded: Folded, start: int, end: int) -> list[Value]:
+    """A town, region or country: a known one in any case, else one written with a capital; `Bogotá, Colombia` is one."""
+    area = _AREA.match(folded.text, start, end) or _TOWN.match(folded.text, start, end)
+    begin = area.end() if area else start
+    stop = _place_end(folded, begin, end)
+    if stop is None:
+        return []
+    after = re.compile(r", ").match(folded.text, stop, end)
+    if after and (more := _KNOWN_PLACE.match(folded.text, after.end(), end)) and more.group() != folded.text[begin:stop]:
+        stop = more.end()
+    return whole(folded, start, stop)
+
+
+def _place_end(folded: Folded, start: int, end: int) -> int | None:
+    known = _KNOWN_PLACE.match(folded.text, start, end)
+    words = _words(folded, start, end)
+    count = _run(folded, words, 4)
+    if known and (not count or words[count - 1].end() <= known.end()):
+        return known.end()
+    first = words[0].group() if words else ""
+    article = folded.text[start:end].startswith(("el ", "la ", "los ", "las ", "the ")) and not known
+    if not count or first in NO_PLACES or (first in NAMES and first not in PLACES and not known) or words[0].start() > start:
+        return None
+    if article and not _capitalised(folded, words[0]):
+        return None
+    return words[count - 1].end()
+
+
+def company(folded: Folded, start: int, end: int) -> list[Value]:
+    """An employer: a known one in any case, else one written with a capital that is no place and no trade."""
+    words = _words(folded, start, end)
+    if not words or words[0].start() > start:
+        return []
+    count = _run(folded, words, 4)
+    first = words[0].group()
+    if first in COMPANIES:
+        return exact(folded, start, words[max(count, 1) - 1].end())
+    stop = words[count - 1].end() if count else start
+    run = folded.text[start:stop]
+    if not count or not _capitalised(folded, words[0]) or run in PLACES or first in PLACES | NO_COMPANIES | NO_PLACES:
+        return []
+    return exact(folded, start, stop)
+
+
+_AND = re.compile(r", and |, | y | e | and ")
+_VAGUE = re.compile(r"(?:en |algo de |un poco de |un poquito de |tambien |some |a little |a bit of |basic |also |any )+")
+
+
+def words(folded: Folded, start: int, end: int) -> list[Value]:
+    """Words of a closed list, which the pattern took whole: `español, catalán y algo de inglés`."""
+    found = []
+    for separator in [*_AND.finditer(folded.text, start, end), None]:
+        stop = separator.start() if separator else end
+        vague = _VAGUE.match(folded.text, start, stop)
+        found += whole(folded, vague.end() if vague else start, stop)
+        start = separator.end() if separator else end
+    return found
+
+
+def hobbies(folded: Folded, start: int, end: int) -> list[Value]:
+    """What is done, with its verb named as one names a hobby: `dibujo y toco el bajo` → dibujar, tocar el bajo."""
+    found: list[Value] = []
+    end = _cut(folded, start, end)
+    for separator in [*_SEPARATOR.finditer(folded.text, start, end), None]:
+        stop = separator.start() if separator else end
+        head = _WORD.match(folded.text, start, stop)
+        if head is None or head.group() not in HOBBY_VERBS:
+            break
+        rest = items(folded, head.end() + 1, stop) if stop > head.end() + 1 else []
+        if rest or stop <= head.end() + 1:
+            said = folded.said(head.end(), rest[0].end) if rest else ""
+            found.append(Value(HOBBY_VERBS[head.group()] + said, start, rest[0].end if rest else head.end()))
+        if separator is None:
+            break
+        start = separator.end()
+    return found
+
+
+def names(folded: Folded, start: int, end: int) -> list[Value]:
+    """Several names: `Ana y Luis`."""
+    found: list[Value] = []
+    for separator in [*_AND.finditer(folded.text, start, end), None]:
+        one = capital_name(folded, start, separator.start() if separator else end)
+        if not one:
+            break
+        found += one
+        start = separator.end() if separator else end
+    return found
+
+
+_ONE = re.compile(r"(?:un|una|a|an) ")
+
+
+def counted(folded: Folded, start: int, end: int) -> list[Value]:
+    """`una tortuga` as tortuga, `tres peces` as said."""
+    one = _ONE.match(folded.text, start, end)
+    return exact(folded, one.end() if one else start, end)
+
+
+def pet_name(folded: Folded, start: int, end: int) -> list[Value]:
+    """The name right behind the animal: `mi gata Nube`, written with a capital."""
+    first = _WORD.match(folded.text, start, end)
+    if first is None or first.group() in _FUNCTION_WORDS or not _capitalised(folded, first):
+        return []
+    return exact(folded, start, end)
+
+
+def skills(folded: Folded, start: int, end: int) -> list[Value]:
+    """What somebody can do: the verb and its object."""
+    return [one for one in items(folded, start, end) if not {"so", "for", "para"} & set(folded.text[one.start : one.end].split())]
+
+
+READERS: dict[str, Reader] = {
+    "items": items, "phrase": phrase, "whole": whole, "exact": exact, "age": age, "name": name, "known_name": known_name,
+    "capital_name": capital_name, "place": place, "company": company, "words": words, "hobbies": hobbies, "names": names,
+    "counted": counted, "pet_name": pet_name, "skills": skills,
+}  # fmt: skip
