@@ -109,13 +109,14 @@ async def test_a_dropped_reply_is_not_recalled_as_her_words(service: Service, ow
 
 async def test_the_same_words_said_twice_are_one_memory(service: Service, owner: str) -> None:
     async with service(owner) as caller:
-        await caller.tell("luna", "Tengo un gato.", "Obvio.", occurred_at="2026-01-01T00:00:00Z")
+        once = await caller.tell("luna", "Tengo un gato.", "Obvio.", occurred_at="2026-01-01T00:00:00Z")
         again = await caller.tell("luna", "Tengo un gato.", "Obvio.", occurred_at="2026-01-02T00:00:00Z")
         await caller.tell("luna", "Tengo un gato.", "Ya lo sé, mortal.")
         await caller.embedded()
         hits = (await caller.recall("luna", "gato"))["hits"]
         assert len(hits) == 2
-        assert again["id"] in {hit["id"] for hit in hits}
+        # Which one: their vectors may differ in the last digit, when the model saw them in batches of different sizes.
+        assert len({once["id"], again["id"]} & {hit["id"] for hit in hits}) == 1
 
 
 async def test_a_session_or_a_persona_can_be_asked_for(service: Service, owner: str) -> None:
