@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble, one_line
 from memory_service.chat.tokens import MESSAGE_TOKENS, estimated_tokens
+from memory_service.extraction.cleaning import own_words
 
 TEXTS = st.text(
     st.sampled_from("abcdefghijk áñ¿?.,\n0123456789😀<>/memory-") | st.characters(codec="utf-8"), max_size=300
@@ -170,3 +171,8 @@ def test_a_small_real_vocabulary_stays_below_the_estimate() -> None:
     counted = [(len(tokenizer.encode(line, add_special_tokens=False).ids), estimated_tokens(line)) for line in lines]
     assert [pair for pair in counted if pair[0] > pair[1] + 2] == []
     assert sum(real for real, _ in counted) < 0.8 * sum(estimate for _, estimate in counted)
+
+
+def test_a_block_that_comes_back_in_a_message_is_not_taken_for_the_viewers_words() -> None:
+    block = assemble(FULL, 3000).block
+    assert own_words(f"{block}\nMe gusta el té").strip() == "Me gusta el té"

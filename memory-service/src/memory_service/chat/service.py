@@ -19,6 +19,7 @@ from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.errors import BadRequest, Conflict
 from memory_service.extraction.operations import Change
+from memory_service.extraction.service import Extractor, learn
 from memory_service.ids import make_id
 from memory_service.interactions import service as interactions
 from memory_service.interactions.schemas import InteractionCreate
@@ -91,7 +92,7 @@ class Answered:
     interaction_id: UUID
     model: str | None
     changes: tuple[Change, ...] = ()
-    extractor: Any = None
+    extractor: Extractor | None = None
     problem: str | None = None
 
 
@@ -223,8 +224,6 @@ class Chat:
         wanted = prepared.message.learns
         if interrupted or not (prepared.agent is None if wanted is None else wanted):
             return answered
-        from memory_service.extraction.service import learn
-
         learned = await learn(
             self._database,
             self._model,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -71,11 +71,6 @@ async def write(
     }
     row = insert(SessionSummary).values(session_id=session_id, owner_id=owner, **values)
     await connection.execute(row.on_conflict_do_update(index_elements=["session_id"], set_=values))
-
-
-async def remove(connection: AsyncConnection, session_id: UUID) -> None:
-    """Leave the session without a summary."""
-    await connection.execute(delete(SessionSummary).where(SessionSummary.session_id == session_id))
 
 
 async def last_place(connection: AsyncConnection, session_id: UUID, *, skip: int = 0) -> Place | None:
