@@ -174,7 +174,7 @@ def _describe(problem: dict[str, Any]) -> str:
         return f"The request body is not JSON ({why} at character {position}). Send a JSON object."
     if where == ("body",) and kind == "missing":
         return "The request has no body. Send a JSON object."
-    if where == ("body",) and kind == "model_attributes_type":
+    if where == ("body",) and kind in {"model_attributes_type", "dict_type"}:
         return "The request body must be a JSON object, sent with Content-Type: application/json."
     path = ".".join(str(part) for part in where if part not in {"body", "query", "path", "header"})
     what = str(problem["msg"]).removeprefix("Value error, ")
