@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from memory_service.models import Interaction, Session, User
+from memory_service.models import Interaction, Memory, Session, User
 
 
 async def ensure(connection: AsyncConnection, owner: str, user_id: str) -> None:
@@ -38,3 +38,8 @@ async def set_opt_out(connection: AsyncConnection, user_id: str, opt_out: bool) 
     """Record the viewer's consent; False when there is no such viewer."""
     result = await connection.execute(update(User).where(User.id == user_id).values(opt_out_training=opt_out))
     return result.rowcount == 1
+
+
+async def remove_memories(connection: AsyncConnection, user_id: str) -> None:
+    """Delete every typed memory of the viewer, whatever became of it, with its vectors."""
+    await connection.execute(delete(Memory).where(Memory.user_id == user_id))
