@@ -10,7 +10,9 @@ import re
 _MOST_ROUNDS = 8
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
-_TAG = r"memor(?:y|ies|ia|ias)|recuerdos|contexto?|core_memory|retrieved|think|thinking|reasoning|system|tool_call|quote"
+_TAG = (
+    r"memor(?:y|ies|ia|ias)|recuerdos|contexto?|core_memory|retrieved|think|thinking|reasoning|system|tool_call|quote"
+)
 _BRACKET = r"context|contexto|memory|memories|memoria|memorias|recuerdos?|core[ _]memory|system prompt|recall|retrieved"
 # Blocks with both ends, and those that were opened and never closed: all of what follows belongs to them.
 _BLOCKS = [
@@ -57,7 +59,8 @@ _KEYED = re.compile(r"^[ \t]*[-•*–][ \t]*[a-z]+(?:_[a-z]+)*:[ \t]", re.IGNOR
 _MACHINE = re.compile(r"relevance_score|memory_type|context_summary|is_mutable|\"(?:role|content|memories)\"[ \t]*:")
 _QUOTED_LINE = re.compile(r"^[ \t]*(?:>|&gt;)")
 _PROMPT = re.compile(
-    r"^\W{0,4}(?:you are|you're|eres|act as|act[uú]a como|your (?:name|task|role) is|tu (?:nombre|tarea|rol) es)\b", re.IGNORECASE
+    r"^\W{0,4}(?:you are|you're|eres|act as|act[uú]a como|your (?:name|task|role) is|tu (?:nombre|tarea|rol) es)\b",
+    re.IGNORECASE,
 )
 _PROMPT_ORDERS = re.compile(
     r"\b(?:responde|contesta|habla|respond|reply|answer|speak|always|never|siempre|nunca|must|debes|assistant|asistente|"
@@ -69,7 +72,9 @@ _PROMPT_LINE = re.compile(
     r"extract (?:the |all )?(?:facts|personal|user|information)|current (?:date|time)\b.{0,3}:)",
     re.IGNORECASE,
 )  # fmt: skip
-_AUTHOR = re.compile(r"^[ \t]*(?:\*\*)?(?:user|usuario|usuaria|human|humano|me|yo|viewer)(?:\*\*)?[ \t]*:(?:\*\*)?", re.IGNORECASE)
+_AUTHOR = re.compile(
+    r"^[ \t]*(?:\*\*)?(?:user|usuario|usuaria|human|humano|me|yo|viewer)(?:\*\*)?[ \t]*:(?:\*\*)?", re.IGNORECASE
+)
 _SPEAKER = re.compile(
     r"^[ \t]*(?:\[[^\]\n]{1,24}\][ \t]*)?(?:\*\*)?(?:assistant|asistente|ai|ia|bot|system|sistema|model|casiopy|chatgpt|claude|gemini|"
     r"tool|narrator|narrador)(?:\*\*)?[ \t]*:",

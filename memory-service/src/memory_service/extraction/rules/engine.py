@@ -182,7 +182,8 @@ def _correction(
     wrong = pattern.read(folded, after.end(), stop.end() if stop else end)
     said = folded.said(found.start(), wrong[0].end) if wrong else ""
     statements = [
-        Statement(pattern.field, _named(pattern, found, folded, one.value), True, pattern.confidence, said) for one in wrong
+        Statement(pattern.field, _named(pattern, found, folded, one.value), True, pattern.confidence, said)
+        for one in wrong
     ]
     return statements, wrong[-1].end if wrong else start
 
@@ -217,7 +218,9 @@ def _linked(link: Pattern, folded: Folded, place: int, end: int, no: str) -> tup
     if not found or not values:
         return [], place
     statements = list(_statements(link, found, folded, values, no, end))
-    corrected, stop = _correction(link, found, folded, max(found.end(), values[-1].end) if link.reader != "items" else values[-1].end, end)
+    corrected, stop = _correction(
+        link, found, folded, max(found.end(), values[-1].end) if link.reader != "items" else values[-1].end, end
+    )
     return statements + corrected, stop
 
 
@@ -231,8 +234,4 @@ def _consistent(found: list[Statement]) -> list[Statement]:
         if not one.negated and not FIELDS[one.field].is_list:
             before = best.get(one.field)
             best[one.field] = one if before is None or one.confidence >= before.confidence else before
-    return [
-        replace(one)
-        for one in kept.values()
-        if one.negated or FIELDS[one.field].is_list or best[one.field] is one
-    ]
+    return [replace(one) for one in kept.values() if one.negated or FIELDS[one.field].is_list or best[one.field] is one]

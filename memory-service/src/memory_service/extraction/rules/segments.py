@@ -30,7 +30,9 @@ _NOT_SO = re.compile(
     r"|\bsi (?:yo |no |ya |fuera|fuese|viviera|viviese|tuviera|tuviese|pudiera|estuviera|trabajara|me llamara|naciera|hubiera)"
     r"|\bif (?:i|my|i'm|you|we|it|he|she|they|only)\b|\bwhen i was\b|\bcuando (?:era|tenia|vivia)\b"
 )
-_CONDITION = re.compile(r"(?:(?:y|pero|and|but|pues|bueno|hombre) )*(?:si|if|unless|suponiendo|en caso|cuando|when|whenever) (?!,)")
+_CONDITION = re.compile(
+    r"(?:(?:y|pero|and|but|pues|bueno|hombre) )*(?:si|if|unless|suponiendo|en caso|cuando|when|whenever) (?!,)"
+)
 # From here to the end of the message the author hands over a text, plays a part or gives orders.
 _NOT_MINE = re.compile(
     r"(?:^|[,:] |\b(?:y|and|por favor|porfa|porfi|please|pls|puedes|podrias|can you|could you|would you|casiopy|oye|hey) )"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from memory_service.extraction.rules.text import QUOTED, Folded
 from memory_service.extraction.rules.words import (
     COMPANIES,
+    HOBBY_VERBS,
     NAMES,
     NO_COMPANIES,
     NO_NAMES,
@@ -39,7 +40,138 @@ class Value:
 Reader = Callable[[Folded, int, int], list[Value]]
 
 _FUNCTION_WORDS = frozenset(
-    ["a", "al", "algo", "am", "an", "and", "ahi", "alla", "alli", "aqui", "are", "as", "asi", "at", "atencion", "aunque", "be", "but", "buenas", "by", "casi", "como", "con", "cual", "cuando", "de", "del", "desde", "dios", "donde", "e", "el", "ella", "en", "encantado", "encantada", "entonces", "era", "eres", "es", "esta", "este", "esto", "from", "gracias", "ha", "hace", "hasta", "he", "her", "hi", "him", "his", "hola", "how", "i", "if", "igual", "in", "is", "it", "la", "las", "like", "lo", "los", "love", "me", "mi", "mis", "my", "na", "nada", "ni", "no", "not", "o", "of", "on", "or", "otra", "para", "pero", "por", "porque", "pues", "que", "quien", "saludos", "se", "she", "si", "sin", "so", "solo", "soy", "su", "such", "sus", "tambien", "tan", "tengo", "that", "the", "they", "this", "to", "todo", "tu", "tus", "un", "una", "vale", "vivo", "voy", "we", "what", "with", "y", "ya", "yo", "you", "your", "ok", "xd", "lol", "jaja", "jajaja", "feliz", "aka"]
+    [
+        "a",
+        "al",
+        "algo",
+        "am",
+        "an",
+        "and",
+        "ahi",
+        "alla",
+        "alli",
+        "aqui",
+        "are",
+        "as",
+        "asi",
+        "at",
+        "atencion",
+        "aunque",
+        "be",
+        "but",
+        "buenas",
+        "by",
+        "casi",
+        "como",
+        "con",
+        "cual",
+        "cuando",
+        "de",
+        "del",
+        "desde",
+        "dios",
+        "donde",
+        "e",
+        "el",
+        "ella",
+        "en",
+        "encantado",
+        "encantada",
+        "entonces",
+        "era",
+        "eres",
+        "es",
+        "esta",
+        "este",
+        "esto",
+        "from",
+        "gracias",
+        "ha",
+        "hace",
+        "hasta",
+        "he",
+        "her",
+        "hi",
+        "him",
+        "his",
+        "hola",
+        "how",
+        "i",
+        "if",
+        "igual",
+        "in",
+        "is",
+        "it",
+        "la",
+        "las",
+        "like",
+        "lo",
+        "los",
+        "love",
+        "me",
+        "mi",
+        "mis",
+        "my",
+        "na",
+        "nada",
+        "ni",
+        "no",
+        "not",
+        "o",
+        "of",
+        "on",
+        "or",
+        "otra",
+        "para",
+        "pero",
+        "por",
+        "porque",
+        "pues",
+        "que",
+        "quien",
+        "saludos",
+        "se",
+        "she",
+        "si",
+        "sin",
+        "so",
+        "solo",
+        "soy",
+        "su",
+        "such",
+        "sus",
+        "tambien",
+        "tan",
+        "tengo",
+        "that",
+        "the",
+        "they",
+        "this",
+        "to",
+        "todo",
+        "tu",
+        "tus",
+        "un",
+        "una",
+        "vale",
+        "vivo",
+        "voy",
+        "we",
+        "what",
+        "with",
+        "y",
+        "ya",
+        "yo",
+        "you",
+        "your",
+        "ok",
+        "xd",
+        "lol",
+        "jaja",
+        "jajaja",
+        "feliz",
+        "aka",
+    ]
 )
 _WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
 
@@ -54,7 +186,155 @@ _CUT = re.compile(
 )
 # Words that turn a thing into something said of the listener, this moment, or somebody's story.
 _REJECT = frozenset(
-    ["tu", "tus", "te", "ti", "contigo", "usted", "ustedes", "vuestro", "vuestra", "vuestros", "os", "vos", "esto", "eso", "esta", "este", "estas", "estos", "ese", "esa", "esos", "esas", "aquel", "aquella", "ello", "todo", "nada", "algo", "alguien", "nadie", "que", "quien", "lo", "mi", "mis", "mio", "asi", "aqui", "ahi", "alli", "soy", "estoy", "eres", "es", "son", "tengo", "tiene", "tienes", "voy", "va", "vas", "he", "ha", "hay", "yo", "me", "se", "mejor", "peor", "hoy", "ayer", "directo", "stream", "streams", "canal", "video", "videos", "chat", "nos", "ellos", "ellas", "el_", "casiopy", "anoche", "igual", "you", "your", "yours", "u", "ur", "ya", "this", "that", "these", "those", "it", "them", "him", "her", "his", "she", "he", "they", "we", "us", "i", "i'm", "im", "my", "me", "mine", "myself", "is", "are", "was", "were", "am", "be", "who", "which", "what", "how", "why", "where", "everything", "nothing", "something", "anything", "everyone", "someone", "nobody", "here", "there", "today", "tonight", "yesterday", "tomorrow", "can", "will", "one", "ones", "do", "does", "did", "don't", "have", "has", "had", "not", "its", "it's", "all", "both", "same", "better", "worse", "talk"]
+    [
+        "tu",
+        "tus",
+        "te",
+        "ti",
+        "contigo",
+        "usted",
+        "ustedes",
+        "vuestro",
+        "vuestra",
+        "vuestros",
+        "os",
+        "vos",
+        "esto",
+        "eso",
+        "esta",
+        "este",
+        "estas",
+        "estos",
+        "ese",
+        "esa",
+        "esos",
+        "esas",
+        "aquel",
+        "aquella",
+        "ello",
+        "todo",
+        "nada",
+        "algo",
+        "alguien",
+        "nadie",
+        "que",
+        "quien",
+        "lo",
+        "mi",
+        "mis",
+        "mio",
+        "asi",
+        "aqui",
+        "ahi",
+        "alli",
+        "soy",
+        "estoy",
+        "eres",
+        "es",
+        "son",
+        "tengo",
+        "tiene",
+        "tienes",
+        "voy",
+        "va",
+        "vas",
+        "he",
+        "ha",
+        "hay",
+        "yo",
+        "me",
+        "se",
+        "mejor",
+        "peor",
+        "hoy",
+        "ayer",
+        "directo",
+        "stream",
+        "streams",
+        "canal",
+        "video",
+        "videos",
+        "chat",
+        "nos",
+        "ellos",
+        "ellas",
+        "el_",
+        "casiopy",
+        "anoche",
+        "igual",
+        "you",
+        "your",
+        "yours",
+        "u",
+        "ur",
+        "ya",
+        "this",
+        "that",
+        "these",
+        "those",
+        "it",
+        "them",
+        "him",
+        "her",
+        "his",
+        "she",
+        "he",
+        "they",
+        "we",
+        "us",
+        "i",
+        "i'm",
+        "im",
+        "my",
+        "me",
+        "mine",
+        "myself",
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "be",
+        "who",
+        "which",
+        "what",
+        "how",
+        "why",
+        "where",
+        "everything",
+        "nothing",
+        "something",
+        "anything",
+        "everyone",
+        "someone",
+        "nobody",
+        "here",
+        "there",
+        "today",
+        "tonight",
+        "yesterday",
+        "tomorrow",
+        "can",
+        "will",
+        "one",
+        "ones",
+        "do",
+        "does",
+        "did",
+        "don't",
+        "have",
+        "has",
+        "had",
+        "not",
+        "its",
+        "it's",
+        "all",
+        "both",
+        "same",
+        "better",
+        "worse",
+        "talk",
+    ]
 )
 _ARTICLE = re.compile(r"(?:el|la|los|las|l'|the|un|una|a|an|al|del|some|to) ")
 _LEADING = re.compile(
@@ -124,7 +404,9 @@ def _item(folded: Folded, start: int, end: int, *, first: bool) -> Value | None:
         return None
     if not first and articled == begin and len(words) > 1 and not _stands_alone(folded, begin, words):
         return None
-    if words[0] in _FUNCTION_WORDS - {"si", "love", "like", "sin", "con"} or (len(words) == 1 and (len(words[0]) < 2 or words[0].isdigit())):
+    if words[0] in _FUNCTION_WORDS - {"si", "love", "like", "sin", "con"} or (
+        len(words) == 1 and (len(words[0]) < 2 or words[0].isdigit())
+    ):
         return None
     return _made(folded, articled, end)
 
@@ -144,7 +426,23 @@ def phrase(folded: Folded, start: int, end: int) -> list[Value]:
     """What somebody does or is after, in their own words up to the end of the clause."""
     end = _phrase_end(folded, start, end)
     words = _WORD.findall(folded.text[start:end])
-    second_person = {"tu", "tus", "te", "ti", "contigo", "you", "your", "u", "ur", "esto", "eso", "this", "that", "it", QUOTED}
+    second_person = {
+        "tu",
+        "tus",
+        "te",
+        "ti",
+        "contigo",
+        "you",
+        "your",
+        "u",
+        "ur",
+        "esto",
+        "eso",
+        "this",
+        "that",
+        "it",
+        QUOTED,
+    }
     if not words or len(words) > _PHRASE_WORDS or any(word in second_person or QUOTED in word for word in words):
         return []
     value = _made(folded, start, end)
@@ -208,7 +506,12 @@ def _run(folded: Folded, words: list[re.Match[str]], most: int) -> int:
 def name(folded: Folded, start: int, end: int) -> list[Value]:
     """A name behind `me llamo`: capitals as far as they go, or one lower-case word (two when both are names)."""
     words = _words(folded, start, end)
-    if not words or words[0].start() > start or words[0].group() in _FUNCTION_WORDS | NO_NAMES or QUOTED in words[0].group():
+    if (
+        not words
+        or words[0].start() > start
+        or words[0].group() in _FUNCTION_WORDS | NO_NAMES
+        or QUOTED in words[0].group()
+    ):
         return []
     count = _run(folded, words, 4)
     if not count:
@@ -230,8 +533,22 @@ def known_name(folded: Folded, start: int, end: int) -> list[Value]:
     if not words or words[0].group() not in NAMES or words[0].group() in NO_NAMES:
         return []
     count = max(1, _run(folded, words, 4))
-    following = words[count].group() if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " " else ""
-    if not _capitalised(folded, words[0]) and following not in {"", "y", "and", "de", "from", "tengo", "i", "pero", "but"}:
+    following = (
+        words[count].group()
+        if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " "
+        else ""
+    )
+    if not _capitalised(folded, words[0]) and following not in {
+        "",
+        "y",
+        "and",
+        "de",
+        "from",
+        "tengo",
+        "i",
+        "pero",
+        "but",
+    }:
         return []
     value = _made(folded, words[0].start(), words[count - 1].end())
     return [value] if value else []
@@ -246,8 +563,12 @@ def capital_name(folded: Folded, start: int, end: int) -> list[Value]:
 
 
 _KNOWN_PLACE = compiled("(?:the )?(?:{place}|{country})")
-_AREA = re.compile(r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) ")
-_TOWN = re.compile(r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) ")
+_AREA = re.compile(
+    r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) "
+)
+_TOWN = re.compile(
+    r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) "
+)
 
 
 def place(folded: Folded, start: int, end: int) -> list[Value]:
@@ -258,7 +579,11 @@ def place(folded: Folded, start: int, end: int) -> list[Value]:
     if stop is None:
         return []
     after = re.compile(r", ").match(folded.text, stop, end)
-    if after and (more := _KNOWN_PLACE.match(folded.text, after.end(), end)) and more.group() != folded.text[begin:stop]:
+    if (
+        after
+        and (more := _KNOWN_PLACE.match(folded.text, after.end(), end))
+        and more.group() != folded.text[begin:stop]
+    ):
         stop = more.end()
     return whole(folded, start, stop)
 
@@ -271,7 +596,12 @@ def _place_end(folded: Folded, start: int, end: int) -> int | None:
         return known.end()
     first = words[0].group() if words else ""
     article = folded.text[start:end].startswith(("el ", "la ", "los ", "las ", "the ")) and not known
-    if not count or first in NO_PLACES or (first in NAMES and first not in PLACES and not known) or words[0].start() > start:
+    if (
+        not count
+        or first in NO_PLACES
+        or (first in NAMES and first not in PLACES and not known)
+        or words[0].start() > start
+    ):
         return None
     if article and not _capitalised(folded, words[0]):
         return None
@@ -295,7 +625,9 @@ def company(folded: Folded, start: int, end: int) -> list[Value]:
 
 
 _AND = re.compile(r", and |, | y | e | and ")
-_VAGUE = re.compile(r"(?:en |algo de |un poco de |un poquito de |tambien |some |a little |a bit of |basic |also |any )+")
+_VAGUE = re.compile(
+    r"(?:en |algo de |un poco de |un poquito de |tambien |some |a little |a bit of |basic |also |any )+"
+)
 
 
 def words(folded: Folded, start: int, end: int) -> list[Value]:
@@ -359,7 +691,11 @@ def pet_name(folded: Folded, start: int, end: int) -> list[Value]:
 
 def skills(folded: Folded, start: int, end: int) -> list[Value]:
     """What somebody can do: the verb and its object."""
-    return [one for one in items(folded, start, end) if not {"so", "for", "para"} & set(folded.text[one.start : one.end].split())]
+    return [
+        one
+        for one in items(folded, start, end)
+        if not {"so", "for", "para"} & set(folded.text[one.start : one.end].split())
+    ]
 
 
 READERS: dict[str, Reader] = {

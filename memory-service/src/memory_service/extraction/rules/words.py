@@ -56,8 +56,12 @@ _NAMED = {
     "animal": _words("animals"),
 }
 
-_UNITS_ES = "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete"
-_UNITS_EN = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+_UNITS_ES = (
+    "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete"
+)
+_UNITS_EN = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
 _TENS_ES = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"]
 _TENS_EN = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
@@ -82,7 +86,9 @@ def _numbers() -> dict[str, int]:
 NUMBERS = _numbers()
 # Longest first: `north carolina` before `north`, `node.js` before `node`.
 _ALTERNATIVES = {
-    name: "(?:" + "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word))) + r")(?![\w+#'-])"
+    name: "(?:"
+    + "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+    + r")(?![\w+#'-])"
     for name, words in (_NAMED | {"number_word": frozenset(NUMBERS)}).items()
 }
 _ALTERNATIVES["number"] = r"(?:\d{1,3}(?![\w%]|[.,]\d)|" + _ALTERNATIVES.pop("number_word") + ")"
