@@ -20,7 +20,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Said = Annotated[str, Field(max_length=MAX_TEXT), Storable, AfterValidator(_not_blank)]
+Said = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), Storable, AfterValidator(_not_blank)]
 
 
 class MessageRequest(BaseModel):
