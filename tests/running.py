@@ -48,9 +48,9 @@ def environment_in(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[Service]:
-    """`casiopy serve`, started and stopped as an operator does."""
-    environment = environment_in(folder)
+def running_service(folder: Path, **settings: str) -> Iterator[Service]:
+    """`casiopy serve`, started and stopped as an operator does; `settings` are further environment variables."""
+    environment = {**environment_in(folder), **settings}
     url = environment["MEMORY_SERVICE_URL"]
     log = folder / "service.out"
     with log.open("wb") as sink:

@@ -22,7 +22,7 @@ _VERDICTS = frozenset({0, 1, 2})
 
 def export(stack: Stack, progress: Progress) -> None:
     """Two datasets: everything that is her, and what happened in week 4."""
-    title(stack, "4 · Export: from a month of talk to two datasets")
+    title(stack, "5 · Export: from a month of talk to two datasets")
     for kind, flags in (("personality", []), ("episodic", ["--week", WEEK, "--year", YEAR])):
         known = progress.exports.get(kind)
         if known and (stack.exports / known / "manifest.json").is_file():
@@ -34,7 +34,7 @@ def export(stack: Stack, progress: Progress) -> None:
 
 def train(stack: Stack, progress: Progress) -> None:
     """Layer 1 on her base, layer 2 on top of it. The dashboard follows both live."""
-    title(stack, "5 · Train: layer 1 makes her herself, layer 2 teaches her the week")
+    title(stack, "6 · Train: layer 1 makes her herself, layer 2 teaches her the week")
     lessons: tuple[tuple[str, str, int, list[str]], ...] = (
         ("personality", "train_personality_lora.py", 1, []),
         ("episodic", "train_episodic_lora.py", 2, ["--week", WEEK, "--year", YEAR]),
@@ -57,7 +57,7 @@ def train(stack: Stack, progress: Progress) -> None:
 
 def judge(stack: Stack, progress: Progress) -> None:
     """The personality gate on both layers, each beside the untrained base."""
-    title(stack, "6 · Judge: is she still herself, and not stupid?")
+    title(stack, "7 · Judge: is she still herself, and not stupid?")
     for adapter_id in progress.adapters.values():
         if adapter_id in progress.judged and (stack.adapters / adapter_id / "report.json").is_file():
             stack.console.print(f"  {adapter_id} has its report already.")
@@ -68,7 +68,7 @@ def judge(stack: Stack, progress: Progress) -> None:
 
 def deploy(stack: Stack, progress: Progress) -> None:
     """To Ollama where one answers; otherwise the artefacts are written and the way is shown."""
-    title(stack, "7 · Deploy: put her on Ollama")
+    title(stack, "8 · Deploy: put her on Ollama")
     adapter_id = progress.adapters["episodic"]
     if progress.deployed == adapter_id:
         stack.console.print(f"  {adapter_id} has been deployed already.")

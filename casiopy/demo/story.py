@@ -1,4 +1,4 @@
-"""The whole loop on a sample month, told chapter by chapter: remember, recall, export, train, judge, deploy."""
+"""The whole loop on a sample month, told chapter by chapter: remember, recall, know, export, train, judge, deploy."""
 
 import time
 
@@ -6,7 +6,7 @@ import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from casiopy.demo import lessons, questions
+from casiopy.demo import lessons, people, questions
 from casiopy.demo.conversation import post_session, sessions_of
 from casiopy.demo.errors import DemoError
 from casiopy.demo.page import title
@@ -40,6 +40,7 @@ def tell(stack: Stack) -> None:
             questions.show_scores(stack, client, sample)
             questions.show_recall(stack, client)
             questions.show_topics(stack, client)
+            people.show_person(stack, client)
         for chapter in (lessons.export, lessons.train, lessons.judge, lessons.deploy):
             chapter(stack, progress)
             progress.save(path)

@@ -1,0 +1,50 @@
+"""One service behind five doors, with a key, a model stand-in and the example's agents installed beside it."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from memory_service.llm.stand_in import StandIn
+from pages import KEY
+from reading import read_or_speak
+from running import ROOT, Service, running_service
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[StandIn]:
+    """A language model's server that speaks the real wire formats."""
+    with StandIn(always=read_or_speak) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def plug_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the client-registry example installed, as `pip` leaves it."""
+    target = tmp_path_factory.mktemp("plug-ins")
+    source = tmp_path_factory.mktemp("source") / "client_registry"
+    shutil.copytree(ROOT / "examples" / "client_registry", source)  # pip builds in the folder it is given
+    arguments = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *arguments, str(source)], check=True, timeout=120)
+    return target
+
+
+@pytest.fixture(scope="session")
+def five_doors(model: StandIn, plug_ins: Path) -> Iterator[Service]:
+    """`casiopy serve` as an operator with a model and a key runs it."""
+    with tempfile.TemporaryDirectory(prefix="casiopy-clients-") as folder:
+        Path(folder).chmod(0o755)
+        settings = {
+            "API_KEY": KEY,
+            "LLM_BASE_URL": model.openai_url,
+            "LLM_MODEL": "casiopy:live",
+            "PYTHONPATH": str(plug_ins),
+        }
+        with running_service(Path(folder), **settings) as service:
+            yield service
