@@ -20,7 +20,8 @@ _MESSAGES = (
 def show_person(stack: Stack, client: httpx.Client) -> None:
     """Three messages, what each one changed, and what a prompt will know."""
     title(stack, "4 · Know: what people say of themselves becomes memories")
-    for message in _MESSAGES:
+    known = client.get(f"/users/{_VIEWER}/memories/raw").raise_for_status().json()["memories"]
+    for message in () if known else _MESSAGES:  # a second run asks what the first one told
         body = {"user_id": _VIEWER, "message": message}
         answer = client.post("/messages", json=body).raise_for_status().json()
         stack.console.print(f"  [bold]{_VIEWER}[/]: {escape(message)}")
