@@ -17,8 +17,19 @@ from memory_service.unit_of_work import OwnedRoute, OwnerId
 router = APIRouter(tags=["chat"], route_class=OwnedRoute)
 
 EVENTS = "text/event-stream"
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "event": {"type": "string", "description": "`error` when the model broke off; nothing is stored then."},
+        "data": {
+            "type": "string",
+            "description": 'JSON: `{"delta": …}` for each piece; last `{"done": true, …}` with the rest of the answer.',
+        },
+    },
+}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENTS: {"schema": {"type": "string"}}}, "description": "The answer; with `stream`, its events."},
+    200: {"content": {EVENTS: {"schema": _EVENT}}, "description": "The answer; with `stream`, its events."},
     502: {"model": ErrorBody, "description": "The model answered, and its answer cannot be used."},
     503: {
         "model": ErrorBody,
