@@ -37,10 +37,10 @@ _CONDITION = re.compile(
 _NOT_MINE = re.compile(
     r"(?:^|[,:] |\b(?:y|and|por favor|porfa|porfi|please|pls|puedes|podrias|can you|could you|would you|casiopy|oye|hey) )"
     r"(?:traduce\w*|traducir\w*|translate|resum(?:e|en|eme|ir|irme)|summari[sz]e|escrib(?:e|eme|ir|irme)|redacta\w*|write|rewrite|"
-    r"reescrib\w+|corrige\w*|corregir\w*|correct|proofread|parafrase\w*|paraphrase|repite\w*|repeat|act as|act like|actua\w*|"
+    r"reescrib\w+|corrige\w*|corregir\w*|correct|proofread|parafrase\w*|paraphrase|repite\w*|repeat|act as|act like|actua(?!l)\w*|"
     r"haz (?:de|como|el papel)|finge\w*|pretend|imagina|imagine|role-?play|rolea\w*|ignora\w*|ignore|disregard|analiza\w*|analyze|analyse|"
     r"complet[ae]|continua la|continue the|lee esto|read this|define|explica (?:est|la frase)|explain this|what does|que significa|como se dice|"
-    r"how do (?:you|i) say|di|say|canta(?:me|nos)?|sing) "
+    r"how do (?:you|i) say|di|say|canta(?:me|nos)?|sing)[ :] *"
     r"|\b(?:personaje|character|protagonista|letra|lyrics|novela|novel|poema|poem|cancion|song|meme|chiste|joke|frase|sentence|ejemplo|"
     r"example|copypasta|guion|script|dialogo|dialogue|texto|text|cita|quote|carta|letter)\b[^,\n]{0,40}:"
 )

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from memory_service.extraction.rules.text import QUOTED, Folded
 from memory_service.extraction.rules.words import (
     COMPANIES,
+    FUNCTION_WORDS,
     HOBBY_VERBS,
     NAMES,
+    NAMES_THAT_ARE_WORDS,
     NO_COMPANIES,
     NO_NAMES,
     NO_PLACES,
     PLACES,
+    REJECTED,
     compiled,
     number,
 )
@@ -39,140 +42,6 @@ class Value:
 
 Reader = Callable[[Folded, int, int], list[Value]]
 
-_FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "al",
-        "algo",
-        "am",
-        "an",
-        "and",
-        "ahi",
-        "alla",
-        "alli",
-        "aqui",
-        "are",
-        "as",
-        "asi",
-        "at",
-        "atencion",
-        "aunque",
-        "be",
-        "but",
-        "buenas",
-        "by",
-        "casi",
-        "como",
-        "con",
-        "cual",
-        "cuando",
-        "de",
-        "del",
-        "desde",
-        "dios",
-        "donde",
-        "e",
-        "el",
-        "ella",
-        "en",
-        "encantado",
-        "encantada",
-        "entonces",
-        "era",
-        "eres",
-        "es",
-        "esta",
-        "este",
-        "esto",
-        "from",
-        "gracias",
-        "ha",
-        "hace",
-        "hasta",
-        "he",
-        "her",
-        "hi",
-        "him",
-        "his",
-        "hola",
-        "how",
-        "i",
-        "if",
-        "igual",
-        "in",
-        "is",
-        "it",
-        "la",
-        "las",
-        "like",
-        "lo",
-        "los",
-        "love",
-        "me",
-        "mi",
-        "mis",
-        "my",
-        "na",
-        "nada",
-        "ni",
-        "no",
-        "not",
-        "o",
-        "of",
-        "on",
-        "or",
-        "otra",
-        "para",
-        "pero",
-        "por",
-        "porque",
-        "pues",
-        "que",
-        "quien",
-        "saludos",
-        "se",
-        "she",
-        "si",
-        "sin",
-        "so",
-        "solo",
-        "soy",
-        "su",
-        "such",
-        "sus",
-        "tambien",
-        "tan",
-        "tengo",
-        "that",
-        "the",
-        "they",
-        "this",
-        "to",
-        "todo",
-        "tu",
-        "tus",
-        "un",
-        "una",
-        "vale",
-        "vivo",
-        "voy",
-        "we",
-        "what",
-        "with",
-        "y",
-        "ya",
-        "yo",
-        "you",
-        "your",
-        "ok",
-        "xd",
-        "lol",
-        "jaja",
-        "jajaja",
-        "feliz",
-        "aka",
-    ]
-)
 _WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
 
 # Where a value ends, in either language: another clause, an afterthought, laughter.
@@ -181,160 +50,8 @@ _CUT = re.compile(
     r"ademas|verdad|no|eh|ja(?:ja)+\w*|je(?:je)+\w*|ha(?:ha)+\w*|xd+|lol|lmao|por cierto|la verdad|tambien|mucho|much[oi]simo|muxo|bastante|"
     r"un monton|ultimamente|gracias|salvo|excepto|menos|mientras|sin embargo|especialmente|porfa\w*|saludos|un saludo|"
     r"btw|tbh|but|because|cuz|although|though|when|while|since|so|too|a lot|lots|very much|as well|especially|mostly|"
-    r"anymore|any more|thanks|thank you|rn|fyi|lately|these days|nowadays|except|whenever|after all|actually|honestly|haha|please|pls|"
+    r"anymore|any more|more than|mas que|thanks|thank you|rn|fyi|lately|these days|nowadays|except|whenever|after all|actually|honestly|haha|please|pls|"
     r"for (?:years|\d+ years)|if|si|sino|than|instead|at all|though|i guess|creo|supongo|at the moment|de momento|por ahora|for now|ni)(?=[ ,]|$)"
-)
-# Words that turn a thing into something said of the listener, this moment, or somebody's story.
-_REJECT = frozenset(
-    [
-        "tu",
-        "tus",
-        "te",
-        "ti",
-        "contigo",
-        "usted",
-        "ustedes",
-        "vuestro",
-        "vuestra",
-        "vuestros",
-        "os",
-        "vos",
-        "esto",
-        "eso",
-        "esta",
-        "este",
-        "estas",
-        "estos",
-        "ese",
-        "esa",
-        "esos",
-        "esas",
-        "aquel",
-        "aquella",
-        "ello",
-        "todo",
-        "nada",
-        "algo",
-        "alguien",
-        "nadie",
-        "que",
-        "quien",
-        "lo",
-        "mi",
-        "mis",
-        "mio",
-        "asi",
-        "aqui",
-        "ahi",
-        "alli",
-        "soy",
-        "estoy",
-        "eres",
-        "es",
-        "son",
-        "tengo",
-        "tiene",
-        "tienes",
-        "voy",
-        "va",
-        "vas",
-        "he",
-        "ha",
-        "hay",
-        "yo",
-        "me",
-        "se",
-        "mejor",
-        "peor",
-        "hoy",
-        "ayer",
-        "directo",
-        "stream",
-        "streams",
-        "canal",
-        "video",
-        "videos",
-        "chat",
-        "nos",
-        "ellos",
-        "ellas",
-        "el_",
-        "casiopy",
-        "anoche",
-        "igual",
-        "you",
-        "your",
-        "yours",
-        "u",
-        "ur",
-        "ya",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "them",
-        "him",
-        "her",
-        "his",
-        "she",
-        "he",
-        "they",
-        "we",
-        "us",
-        "i",
-        "i'm",
-        "im",
-        "my",
-        "me",
-        "mine",
-        "myself",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "be",
-        "who",
-        "which",
-        "what",
-        "how",
-        "why",
-        "where",
-        "everything",
-        "nothing",
-        "something",
-        "anything",
-        "everyone",
-        "someone",
-        "nobody",
-        "here",
-        "there",
-        "today",
-        "tonight",
-        "yesterday",
-        "tomorrow",
-        "can",
-        "will",
-        "one",
-        "ones",
-        "do",
-        "does",
-        "did",
-        "don't",
-        "have",
-        "has",
-        "had",
-        "not",
-        "its",
-        "it's",
-        "all",
-        "both",
-        "same",
-        "better",
-        "worse",
-        "talk",
-    ]
 )
 _ARTICLE = re.compile(r"(?:el|la|los|las|l'|the|un|una|a|an|al|del|some|to) ")
 _LEADING = re.compile(
@@ -400,15 +117,23 @@ def _item(folded: Folded, start: int, end: int, *, first: bool) -> Value | None:
     begin = leading.end() if leading else start
     articled = without_article(folded, begin, end)
     words = _WORD.findall(folded.text[articled:end])
-    if not words or len(words) > _ITEM_WORDS or any(word in _REJECT for word in words):
+    if not words or len(words) > _ITEM_WORDS or _is_about_else(folded, articled, end):
         return None
     if not first and articled == begin and len(words) > 1 and not _stands_alone(folded, begin, words):
         return None
-    if words[0] in _FUNCTION_WORDS - {"si", "love", "like", "sin", "con"} or (
+    if words[0] in FUNCTION_WORDS - {"si", "love", "like", "sin", "con"} or (
         len(words) == 1 and (len(words[0]) < 2 or words[0].isdigit())
     ):
         return None
     return _made(folded, articled, end)
+
+
+def _is_about_else(folded: Folded, start: int, end: int) -> bool:
+    """Whether a word of it speaks of the listener, this moment or somebody's story; `té` is a drink, `te` is you."""
+    return any(
+        word.group() in REJECTED and folded.said(word.start(), word.end()) != "té"
+        for word in _WORD.finditer(folded.text, start, end)
+    )
 
 
 def _stands_alone(folded: Folded, start: int, words: list[str]) -> bool:
@@ -418,7 +143,7 @@ def _stands_alone(folded: Folded, start: int, words: list[str]) -> bool:
         not folded.said(start, start + 1).islower()
         or bool(_INFINITIVE.match(words[0]))
         or words[1] in _DE
-        or (not verb_like and len(words) <= 3 and words[1] not in _FUNCTION_WORDS)
+        or (not verb_like and len(words) <= 3 and words[1] not in FUNCTION_WORDS)
     )
 
 
@@ -509,7 +234,7 @@ def name(folded: Folded, start: int, end: int) -> list[Value]:
     if (
         not words
         or words[0].start() > start
-        or words[0].group() in _FUNCTION_WORDS | NO_NAMES
+        or words[0].group() in FUNCTION_WORDS | NO_NAMES
         or QUOTED in words[0].group()
     ):
         return []
@@ -533,6 +258,8 @@ def known_name(folded: Folded, start: int, end: int) -> list[Value]:
     if not words or words[0].group() not in NAMES or words[0].group() in NO_NAMES:
         return []
     count = max(1, _run(folded, words, 4))
+    if words[0].group() in NAMES_THAT_ARE_WORDS and not _capitalised(folded, words[0]):
+        return []
     following = (
         words[count].group()
         if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " "
@@ -684,7 +411,7 @@ def counted(folded: Folded, start: int, end: int) -> list[Value]:
 def pet_name(folded: Folded, start: int, end: int) -> list[Value]:
     """The name right behind the animal: `mi gata Nube`, written with a capital."""
     first = _WORD.match(folded.text, start, end)
-    if first is None or first.group() in _FUNCTION_WORDS or not _capitalised(folded, first):
+    if first is None or first.group() in FUNCTION_WORDS or not _capitalised(folded, first):
         return []
     return exact(folded, start, end)
 

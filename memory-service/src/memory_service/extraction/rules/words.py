@@ -29,6 +29,9 @@ PLACES = COUNTRIES | _words("cities") | _words("cities_of_several_words")
 NO_PLACES = _words("no_places")
 COMPANIES = _words("companies")
 NO_COMPANIES = _words("no_companies")
+FUNCTION_WORDS = _words("function_words")
+REJECTED = _words("rejected")
+NAMES_THAT_ARE_WORDS = _words("names_that_are_words")
 HOBBY_VERBS: dict[str, str] = _TABLES["hobby_verbs"]
 
 _NAMED = {
