@@ -19,6 +19,7 @@ NAMES = {
     "interaction_id": "interaction",
     "entry_id": "entry",
     "user_id": "user",
+    "memory_id": "memory",
     "export_id": "export_name",
     "adapter_id": "adapter_name",
     "category": "secret",
@@ -30,6 +31,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/sessions/{session_id}/summary"): {"summary": "robado"},
     ("PUT", "/sessions/{session_id}/memory"): {"profile": {"name": "robado"}},
     ("PATCH", "/users/{user_id}"): {"opt_out_training": True},
+    ("POST", "/users/{user_id}/memories/batch"): {"name": "robado"},
     ("PUT", "/interactions/{interaction_id}/quality"): {"quality_score": 0.1},
     ("POST", "/interactions/{interaction_id}/feedback"): {"rating": 1},
     ("POST", "/adapters/{adapter_id}/deployments"): {"tag": "x", "host": "h", "live": True, "smoke": {}},
@@ -45,6 +47,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "verdict": "pass",
     },
 }
+# Who is unknown to an owner has no memories there: that is an answer, not a refusal.
+EMPTY_FOR_ANYONE = ("/context/text", "/memories/raw", "/memories/batch", "/memories")
+# Lists of one viewer, asked for the other owner's.
+OF_ONE_VIEWER = {"/memory", "/memory/stats", "/gdpr/export"}
 
 
 async def _everything(superuser: AsyncEngine, owner: str) -> dict[str, list[Any]]:
@@ -86,6 +92,8 @@ async def test_the_ids_of_another_owner_lead_nowhere(
     answer = await mine.request(method, filled, json=BODIES.get((method, _short(path))))
     if path.endswith("/{category}") or "/lineage/" in path:
         assert answer.status_code in {200, 404}
+    elif path.endswith(EMPTY_FOR_ANYONE):
+        assert answer.status_code == 200, answer.text
     else:
         assert answer.status_code == 404, answer.text
     assert theirs.secret not in answer.text.replace(str(theirs.values["user"]), "").replace(filled, "")
@@ -95,10 +103,13 @@ async def test_the_ids_of_another_owner_lead_nowhere(
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET" and "{" not in path])
 async def test_lists_show_the_callers_own_rows(mine: httpx.AsyncClient, tenants: Any, path: str) -> None:
     own, theirs = tenants
-    answer = await mine.get(path)
-    assert answer.status_code in {200, 503} if path.endswith("/health") else answer.status_code == 200, answer.text
-    assert theirs.secret not in answer.text
-    assert theirs.owner not in answer.text
+    whose = {"user_id": theirs.values["user"]} if _short(path) in OF_ONE_VIEWER else {}
+    answer = await mine.get(path, params=whose)
+    other_status = {"/health": 503, "/gdpr/export": 404}.get(_short(path), 200)
+    assert answer.status_code in {200, other_status}, answer.text
+    shown = answer.text.replace(str(theirs.values["user"]), "")  # a refusal repeats what was asked
+    assert theirs.secret not in shown
+    assert theirs.owner not in shown
     if _short(path) in {"/sessions", "/interactions", "/users", "/personas", "/core-memory"}:
         assert own.secret in answer.text
 
