@@ -106,6 +106,8 @@ async def test_at_the_limit_it_is_stored(client: httpx.AsyncClient, good: dict[s
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "9999-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2099-01-01T00:00:00Z", "ttl_seconds": 60}, "ttl_seconds"),
+        ({"key": "k", "valid_from": "0001-01-01T00:00:00Z"}, "valid_from"),
+        ({"key": "k", "valid_from": "9999-12-31T23:59:59Z"}, "valid_from"),
         ({"type": "opinion"}, "fact, preference, event, system"),
         ({"type": None}, "fact, preference, event, system"),
         ({"memory_type": "fact"}, "memory_type"),
@@ -306,3 +308,22 @@ async def test_other_slices_remember_through_the_same_door(database: Database, o
         assert await service.retire(connection, "u", "location") is None
         await service.remember(connection, owner, "u", Draft("fact", "location: Bilbao", "location", "Bilbao"))
         assert [one.value for one in await service.current(connection, "u", keys=["location"])] == ["Bilbao"]
+
+
+async def test_a_retirement_waits_for_the_successor_that_comes_in_meanwhile(database: Database, owner: str) -> None:
+    async with database.transaction(owner) as connection:
+        first = await service.remember(connection, owner, "u", Draft("fact", "city: Madrid", "city", "Madrid"))
+
+    async def retire() -> None:
+        async with database.transaction(owner) as connection:
+            await service.retire(connection, "u", "city")
+
+    async with database.transaction(owner) as connection:
+        second = await service.remember(connection, owner, "u", Draft("fact", "city: Bilbao", "city", "Bilbao"))
+        retiring = asyncio.create_task(retire())
+        await asyncio.sleep(0.3)
+    await retiring
+    async with database.transaction(owner) as connection:
+        old, new = [await service.get(connection, one.id) for one in (first, second)]
+    assert (old.superseded_by, old.valid_to) == (second.id, second.valid_from)
+    assert new.valid_to is not None

@@ -99,6 +99,11 @@ async def claim_user(connection: AsyncConnection, owner: str, user_id: str) -> N
     """Have the user exist, and let nobody else change their keys until this transaction ends."""
     await connection.execute(upsert(Owner).values(id=owner).on_conflict_do_nothing())
     await connection.execute(upsert(User).values(owner_id=owner, id=user_id).on_conflict_do_nothing())
+    await hold_user(connection, user_id)
+
+
+async def hold_user(connection: AsyncConnection, user_id: str) -> None:
+    """Let nobody else change the user's keys until this transaction ends; nothing happens when there is no such user."""
     # Not so strict that it waits for those who merely store rows that name the user: two of them would wait for each other.
     await connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from memory_service.errors import BadRequest
-from memory_service.fields import Moment, Storable, UserId, json_depth, storable_object
+from memory_service.fields import Moment, PastMoment, Storable, UserId, json_depth, storable_object
 from memory_service.memories.draft import IngestionMode
 from memory_service.memories.profile import MemoryType
 from memory_service.personas.schemas import SLUG
@@ -82,7 +82,7 @@ class MemoryCreate(BaseModel):
     persona: str | None = Field(
         None, pattern=SLUG, description="Only this persona's memory; all personas' when absent."
     )
-    valid_from: Moment | None = Field(None, description="Since when it holds, for imports; now when absent.")
+    valid_from: PastMoment | None = Field(None, description="Since when it holds, for imports; now when absent.")
 
     @model_validator(mode="after")
     def _one_type(self) -> Self:

@@ -102,6 +102,7 @@ async def retire(
     connection: AsyncConnection, user_id: str, key: str, *, persona_id: UUID | None = None
 ) -> MemoryItem | None:
     """End what is current under `key` without a successor ("I no longer live in Madrid"); None when nothing is."""
+    await repository.hold_user(connection, user_id)  # or a successor that comes in meanwhile would lose its place
     rows = await repository.current(connection, user_id, persona_id, [key])
     row = next((row for row in rows if row.persona_id == persona_id), None)
     if row is None:
