@@ -23,7 +23,7 @@ MANY = """
                               content_hash, occurred_at)
     SELECT gen_random_uuid(), owner_id, persona_id, session_id, user_id, number || repeat(' hola', 200), repeat('adiós ', 160),
            0.5, quality, 'h', occurred_at + number * interval '1 second'
-    FROM interactions, generate_series(1, 4000) AS number WHERE owner_id = :owner AND user_id = :user
+    FROM interactions, generate_series(1, cast(:many AS integer)) AS number WHERE owner_id = :owner AND user_id = :user
 """
 
 
@@ -91,14 +91,17 @@ async def test_nobody_is_told_as_such(client: httpx.AsyncClient) -> None:
 
 
 @pytest.fixture
-async def talkative(superuser: AsyncEngine, open_session: Post, tell: Post, owner: str) -> Viewer:
-    """A viewer with some thousand exchanges."""
+async def talkative(
+    request: pytest.FixtureRequest, superuser: AsyncEngine, open_session: Post, tell: Post, owner: str
+) -> Viewer:
+    """A viewer with as many exchanges as the test's parameter says, and one more."""
     session = await open_session("ana")
     await tell(session)
-    await run(superuser, MANY, owner=owner, user="ana")
+    await run(superuser, MANY, owner=owner, user="ana", many=request.param)
     return Viewer(owner, "ana", "", [session["id"]])
 
 
+@pytest.mark.parametrize("talkative", [4000], indirect=True)
 async def test_memory_stays_bounded_and_others_writes_stay_out(
     database: Database, superuser: AsyncEngine, talkative: Viewer, open_session: Post, tell: Post
 ) -> None:
@@ -118,6 +121,7 @@ async def test_memory_stays_bounded_and_others_writes_stay_out(
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("talkative", [500], indirect=True)
 @pytest.mark.parametrize("after", [0, 2])
 @pytest.mark.parametrize("leaves", ["says so", "send fails"])
 async def test_a_reader_who_leaves_gives_the_connection_back(
