@@ -80,23 +80,23 @@ async def test_a_model_that_fails_is_told(taught: httpx.AsyncClient, server: Sta
     assert found["problem"]
 
 
-@pytest.mark.parametrize(
-    ("body", "named"),
-    [
-        ({}, "message"),
-        ({"message": "  "}, "message"),
-        ({"message": "Hola", "messages": [{"role": "user", "content": "Hola"}]}, "message"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"role": "assistant", "content": "Hola"}]}, "messages"),
-        ({"messages": [{"role": "narrator", "content": "Hola"}]}, "role"),
-        ({"messages": [{"role": "user", "content": "x" * 20_000}] * 2}, "messages"),
-        ({"message": "Hola", "store": "perhaps"}, "store"),
-    ],
-)
-async def test_what_is_no_request(client: httpx.AsyncClient, body: dict[str, Any], named: str) -> None:
-    answer = await client.post(PATH, json={"user_id": "user123", **body})
-    assert answer.status_code == 400, answer.text
-    assert named in answer.json()["detail"]
+NO_REQUESTS: list[tuple[dict[str, Any], str]] = [
+    ({}, "message"),
+    ({"message": "  "}, "message"),
+    ({"message": "Hola", "messages": [{"role": "user", "content": "Hola"}]}, "message"),
+    ({"messages": []}, "messages"),
+    ({"messages": [{"role": "assistant", "content": "Hola"}]}, "messages"),
+    ({"messages": [{"role": "narrator", "content": "Hola"}]}, "role"),
+    ({"messages": [{"role": "user", "content": "x" * 20_000}] * 2}, "messages"),
+    ({"message": "Hola", "store": "perhaps"}, "store"),
+]
+
+
+async def test_what_is_no_request(client: httpx.AsyncClient) -> None:
+    for body, named in NO_REQUESTS:
+        answer = await client.post(PATH, json={"user_id": "user123", **body})
+        assert answer.status_code == 400, answer.text
+        assert named in answer.json()["detail"]
 
 
 async def test_the_same_request_twice_under_one_key_happens_once(taught: httpx.AsyncClient, server: StandIn) -> None:

@@ -5,8 +5,8 @@ import threading
 from typing import Any
 
 import httpx
-import pytest
 from memory_service.llm.stand_in import Asked, StandIn
+from memory_service.llm.stand_in.script import Trouble
 from memory_service.metrics import EXTRACTIONS
 from memory_service.settings import Settings
 
@@ -104,7 +104,7 @@ async def test_no_longer_there_is_not_anywhere_else(client: httpx.AsyncClient) -
     assert "location" not in await memories(client)
 
 
-FAILURES: list[tuple[str, dict[str, Any], str, str]] = [
+FAILURES: list[tuple[Trouble, dict[str, Any], str, str]] = [
     ("status", {"status": 500}, "unavailable", "500"),
     ("status", {"status": 401}, "unavailable", "401"),
     ("status", {"status": 404}, "unavailable", "has no model"),
@@ -113,23 +113,30 @@ FAILURES: list[tuple[str, dict[str, Any], str, str]] = [
     ("empty", {}, "unusable", "empty answer"),
     ("page", {}, "unavailable", "does not answer like"),
     ("cut", {}, "unavailable", "model server|Ollama"),
-    ("hang", {}, "unavailable", "LLM_TIMEOUT_SECONDS"),
     ("refusal", {}, "unusable", "declined|no JSON"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "how", "outcome", "told"), FAILURES)
 async def test_a_model_that_fails_is_told_and_counted_and_stops_nobody(
-    serve: Serve, wired: Settings, server: StandIn, kind: Any, how: dict[str, Any], outcome: str, told: str
+    taught: httpx.AsyncClient, server: StandIn
 ) -> None:
-    before = counted("model", outcome)
-    server.fail(kind, times=2, **how)
-    async with serve(wired, llm_timeout_seconds=0.5 if kind == "hang" else 20.0) as client:
+    for kind, how, outcome, told in FAILURES:
+        before = counted("model", outcome)
+        server.fail(kind, times=2, **how)
+        body = await learned(taught, JOHN)
+        assert (body["success"], body["extractor"], body["extracted_memories"]) == (False, "model", []), kind
+        assert any(words in body["problem"] for words in told.split("|")), kind
+        assert counted("model", outcome) == before + 1
+        server.forget()
+    assert await memories(taught) == {}
+
+
+async def test_a_model_that_takes_too_long_is_told(serve: Serve, wired: Settings, server: StandIn) -> None:
+    server.fail("hang", times=2)
+    async with serve(wired, llm_timeout_seconds=0.5) as client:
         body = await learned(client, JOHN)
-        assert (body["success"], body["extractor"], body["extracted_memories"]) == (False, "model", [])
-        assert any(words in body["problem"] for words in told.split("|"))
-        assert await memories(client) == {}
-    assert counted("model", outcome) == before + 1
+    assert not body["success"]
+    assert "LLM_TIMEOUT_SECONDS" in body["problem"]
 
 
 async def test_a_model_that_is_away_is_told_and_rules_do_not_stand_in(
@@ -209,23 +216,23 @@ async def test_a_persona_of_its_own(client: httpx.AsyncClient) -> None:
     assert {(memory["persona"], memory["value"]) for memory in found} == {("casiopy", "John"), (None, "Ana")}
 
 
-@pytest.mark.parametrize(
-    ("body", "named"),
-    [
-        ({"user_id": "u", "message": ""}, "message"),
-        ({"user_id": "u", "message": " \n\t"}, "message"),
-        ({"user_id": "u"}, "message"),
-        ({"message": "Hola"}, "user_id"),
-        ({"user_id": "", "message": "Hola"}, "user_id"),
-        ({"user_id": "u", "message": "x" * 32_001}, "message"),
-        ({"user_id": "u", "message": 7}, "message"),
-        ({"user_id": "u", "message": "Hola", "persona": "No Slug"}, "persona"),
-    ],
-)
-async def test_what_is_no_message(client: httpx.AsyncClient, body: dict[str, Any], named: str) -> None:
-    answer = await client.post("/messages", json=body)
-    assert answer.status_code == 400
-    assert named in answer.json()["detail"]
+NO_MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"user_id": "u", "message": ""}, "message"),
+    ({"user_id": "u", "message": " \n\t"}, "message"),
+    ({"user_id": "u"}, "message"),
+    ({"message": "Hola"}, "user_id"),
+    ({"user_id": "", "message": "Hola"}, "user_id"),
+    ({"user_id": "u", "message": "x" * 32_001}, "message"),
+    ({"user_id": "u", "message": 7}, "message"),
+    ({"user_id": "u", "message": "Hola", "persona": "No Slug"}, "persona"),
+]
+
+
+async def test_what_is_no_message(client: httpx.AsyncClient) -> None:
+    for body, named in NO_MESSAGES:
+        answer = await client.post("/messages", json=body)
+        assert answer.status_code == 400, body
+        assert named in answer.json()["detail"]
 
 
 async def test_nothing_to_extract(client: httpx.AsyncClient) -> None:

@@ -134,7 +134,7 @@ async def test_an_answer_that_breaks_off(model: ConfiguredModel, server: StandIn
     server.fail("cut", times=2)
     with pytest.raises(ModelUnavailable):
         await model.reply(HELLO)
-    server._queue.clear()
+    server.forget()
     server.fail("cut", times=2)
     pieces: list[str] = []
 

@@ -114,6 +114,11 @@ class Script:
         """Queue failures for the next `times` requests."""
         self.say(*[Failure(kind, status, seconds)] * times)
 
+    def forget(self) -> None:
+        """Take back every answer that is still queued."""
+        with self._lock:
+            self._queue.clear()
+
     def next_answer(self, asked: Asked) -> str | Failure:
         """Record the request and take what it shall be answered with."""
         with self._lock:
