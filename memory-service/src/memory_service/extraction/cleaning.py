@@ -39,17 +39,24 @@ _TOKENS = re.compile(
 
 # A title that a list of remembered things stands under; everything to the next empty line belongs to it.
 _TITLE = re.compile(
-    r"^\W{0,6}(?:user (?:information|context|profile|memor(?:y|ies)|facts)|(?:relevant|retrieved|recalled|past|stored|long[- ]term) "
-    r"(?:memor(?:y|ies)|context|facts|conversations?)|memor(?:y|ies)|context(?:[ _]summary)?|core[ _]memory|known facts|"
-    r"(?:what|things) (?:you|i) (?:know|remember) about\b[^\n:]{0,60}|facts about\b[^\n:]{0,60}|conversation summary|summary so far|"
-    r"informaci[oó]n (?:del usuario|sobre\b[^\n:]{0,60})|contexto(?: del usuario| recuperado| relevante)?|perfil(?: del usuario)?|"
-    r"(?:memorias?|recuerdos?)(?: relevantes?| recuperad[oa]s?| del usuario)?|hechos conocidos|(?:lo que|cosas que) (?:sabes|recuerdas)\b[^\n:]{0,60}|"
+    r"^\W{0,6}(?:user (?:information|context|profile|memor(?:y|ies)|facts)|(?:relevant|retrieved|recalled"
+    r"|past|stored|long[- ]term) "
+    r"(?:memor(?:y|ies)|context|facts|conversations?)|memor(?:y|ies)|context(?:[ _]summary)?|core[ _]memory"
+    r"|known facts|"
+    r"(?:what|things) (?:you|i) (?:know|remember) about\b[^\n:]{0,60}|facts about\b[^\n:]{0,60}"
+    r"|conversation summary|summary so far|"
+    r"informaci[oó]n (?:del usuario|sobre\b[^\n:]{0,60})|contexto(?: del usuario| recuperado| relevante)?"
+    r"|perfil(?: del usuario)?|"
+    r"(?:memorias?|recuerdos?)(?: relevantes?| recuperad[oa]s?| del usuario)?|hechos conocidos|(?:lo que"
+    r"|cosas que) (?:sabes|recuerdas)\b[^\n:]{0,60}|"
     r"resumen de la conversaci[oó]n|profile|preferences|facts|todos|preferencias|hechos|pendientes)\W{0,4}:\W{0,3}",
     re.IGNORECASE,
 )  # fmt: skip
 _CORE_TITLE = re.compile(
-    r"^#{1,4} (?:qui[eé]n eres|c[oó]mo (?:eres|hablas)|lo que (?:te gusta|no soportas|te propones)|tu (?:gente|mundo)|"
-    r"tus l[ií]mites|who you are|what you (?:are like|like|cannot stand|are after)|how you speak|your (?:people|world|limits))\b",
+    r"^#{1,4} (?:qui[eé]n eres|c[oó]mo (?:eres|hablas)|lo que (?:te gusta|no soportas|te propones)"
+    r"|tu (?:gente|mundo)|"
+    r"tus l[ií]mites|who you are|what you (?:are like|like|cannot stand|are after)|how you speak"
+    r"|your (?:people|world|limits))\b",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"^[ \t]*(?:[-•*–]|\d{1,2}[.)])[ \t]+")
@@ -63,12 +70,15 @@ _PROMPT = re.compile(
     re.IGNORECASE,
 )
 _PROMPT_ORDERS = re.compile(
-    r"\b(?:responde|contesta|habla|respond|reply|answer|speak|always|never|siempre|nunca|must|debes|assistant|asistente|"
-    r"chatbot|language model|modelo de lenguaje|helpful|your (?:task|role)|te gusta|odias|personaje|character|vtuber)\b",
+    r"\b(?:responde|contesta|habla|respond|reply|answer|speak|always|never|siempre|nunca|must|debes|assistant"
+    r"|asistente|"
+    r"chatbot|language model|modelo de lenguaje|helpful|your (?:task|role)|te gusta|odias|personaje|character"
+    r"|vtuber)\b",
     re.IGNORECASE,
 )
 _PROMPT_LINE = re.compile(
-    r"^\W{0,4}(?:use (?:this|the (?:above|following)) (?:context|information|memor\w+)|usa (?:este|esta|el|la) (?:contexto|informaci[oó]n)|"
+    r"^\W{0,4}(?:use (?:this|the (?:above|following)) (?:context|information|memor\w+)|usa (?:este|esta|el"
+    r"|la) (?:contexto|informaci[oó]n)|"
     r"extract (?:the |all )?(?:facts|personal|user|information)|current (?:date|time)\b.{0,3}:)",
     re.IGNORECASE,
 )  # fmt: skip
@@ -76,7 +86,8 @@ _AUTHOR = re.compile(
     r"^[ \t]*(?:\*\*)?(?:user|usuario|usuaria|human|humano|me|yo|viewer)(?:\*\*)?[ \t]*:(?:\*\*)?", re.IGNORECASE
 )
 _SPEAKER = re.compile(
-    r"^[ \t]*(?:\[[^\]\n]{1,24}\][ \t]*)?(?:\*\*)?(?:assistant|asistente|ai|ia|bot|system|sistema|model|casiopy|chatgpt|claude|gemini|"
+    r"^[ \t]*(?:\[[^\]\n]{1,24}\][ \t]*)?(?:\*\*)?(?:assistant|asistente|ai|ia|bot|system|sistema|model"
+    r"|casiopy|chatgpt|claude|gemini|"
     r"tool|narrator|narrador)(?:\*\*)?[ \t]*:",
     re.IGNORECASE,
 )  # fmt: skip

@@ -118,7 +118,7 @@ def test_silence(message: str) -> None:
 
 
 FRAGMENTS = st.sampled_from(
-    [*(message for message, _, _ in SAYS), "<think>", "</think>", "[Context]", "[/Context]", "```", "> ", "- ", "\n", "¿", "?", ", ", " y ", "«", '"',
+    [*(message for message, _, _ in SAYS), "<think>", "</think>", "[Context]", "[/Context]", "```", "> ", "- ", "\n", "¿", "?", ", ", " y ", "«", '"',  # noqa: E501
      "User:", "Casiopy:", "<memory>", "e\u0301", "ñ", "🎉", "soy ", "me gusta ", "I'm a ", "no "]
 )  # fmt: skip
 MESSAGES = st.one_of(st.text(max_size=200), st.lists(FRAGMENTS, max_size=12).map("".join))

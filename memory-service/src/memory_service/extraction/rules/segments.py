@@ -9,25 +9,32 @@ _MOST_STARTS = 40
 
 _EMOJI = "\u2190-\u2bff\u3030\ufe0f\U0001f000-\U0001faff"
 _BREAK = re.compile(
-    rf"(?P<mark>[.!?…]+(?=[\s\"'»”)\ue000]|$)|[!?…]+|[\n;()¡]+|[{_EMOJI}]+|\s[-–—]+\s| xd+\b| :[)(dp03]\b| <3)|(?P<asks>¿)"
+    rf"(?P<mark>[.!?…]+(?=[\s\"'»”)\ue000]|$)|[!?…]+|[\n;()¡]+|[{_EMOJI}]+|\s[-–—]+\s| xd+\b| :[)(dp03]\b"
+    rf"| <3)|(?P<asks>¿)"
 )
 _START = re.compile(
-    r"(?:,|:| y que| y| e| pero| aunque| porque| pq| xq| ya que| mientras(?: que)?| asi que| y eso que| and| but| so| because|"
+    r"(?:,|:| y que| y| e| pero| aunque| porque| pq| xq| ya que| mientras(?: que)?| asi que| y eso que| and"
+    r"| but| so| because|"
     r" cuz| although| though| while| then|, y|, pero|, and|, but) "
 )
 _QUESTION_TAIL = re.compile(
     r"(?:,? (?:y|e) (?:a )?(?:tu|ti|vos|vosotr[oa]s|usted(?:es)?|ud|uds|el tuyo|los tuyos|cual es (?:el|la) tuy[oa])"
     r"|,? (?:what about|how about|and) (?:you|yours|u|you guys|y'all|chat)"
-    r"|, (?:(?:y )?(?:que|cual|cuando|donde|como|quien|por que|cuant[oa]s?|alg[uo]n[oa]?s?|alguien|me|te|nos|sabes|tienes|puedes|podrias|"
-    r"hay|conoces|crees)|(?:so )?(?:what|which|when|where|how|who|why|any|anyone|do|does|did|can|could|should|would|is|are|will|have)(?:'?s|'re)?)"
+    r"|, (?:(?:y )?(?:que|cual|cuando|donde|como|quien|por que|cuant[oa]s?|alg[uo]n[oa]?s?|alguien|me|te|nos"
+    r"|sabes|tienes|puedes|podrias|"
+    r"hay|conoces|crees)|(?:so )?(?:what|which|when|where|how|who|why|any|anyone|do|does|did|can|could|should"
+    r"|would|is|are|will|have)(?:'?s|'re)?)"
     r" [^,]*)$"
 )
 # From here to the end of the sentence others speak, or nothing is so.
 _NOT_SO = re.compile(
-    r"\b(?:dicen?|dijo|dijeron|dije|decia|decian|diciendo|pregunt[oa]|preguntaron|canta|cantaba|respondio|contesto|said|says|saying|told|"
-    r"asked|ojala|quisiera|ni que|como si|supongamos|supon|imaginate|imaginemos|no es (?:verdad|cierto)|es mentira|mentira|es broma|"
+    r"\b(?:dicen?|dijo|dijeron|dije|decia|decian|diciendo|pregunt[oa]|preguntaron|canta|cantaba|respondio"
+    r"|contesto|said|says|saying|told|"
+    r"asked|ojala|quisiera|ni que|como si|supongamos|supon|imaginate|imaginemos|no es (?:verdad|cierto)"
+    r"|es mentira|mentira|es broma|"
     r"wish|as if|as though|suppose|supposing|what if|let's say|not true|it's a lie|just kidding|jk)\b"
-    r"|\bsi (?:yo |no |ya |fuera|fuese|viviera|viviese|tuviera|tuviese|pudiera|estuviera|trabajara|me llamara|naciera|hubiera)"
+    r"|\bsi (?:yo |no |ya |fuera|fuese|viviera|viviese|tuviera|tuviese|pudiera|estuviera|trabajara|me llamara"
+    r"|naciera|hubiera)"
     r"|\bif (?:i|my|i'm|you|we|it|he|she|they|only)\b|\bwhen i was\b|\bcuando (?:era|tenia|vivia)\b"
 )
 _CONDITION = re.compile(
@@ -35,13 +42,19 @@ _CONDITION = re.compile(
 )
 # From here to the end of the message the author hands over a text, plays a part or gives orders.
 _NOT_MINE = re.compile(
-    r"(?:^|[,:] |\b(?:y|and|por favor|porfa|porfi|please|pls|puedes|podrias|can you|could you|would you|casiopy|oye|hey) )"
-    r"(?:traduce\w*|traducir\w*|translate|resum(?:e|en|eme|ir|irme)|summari[sz]e|escrib(?:e|eme|ir|irme)|redacta\w*|write|rewrite|"
-    r"reescrib\w+|corrige\w*|corregir\w*|correct|proofread|parafrase\w*|paraphrase|repite\w*|repeat|act as|act like|actua(?!l)\w*|"
-    r"haz (?:de|como|el papel)|finge\w*|pretend|imagina|imagine|role-?play|rolea\w*|ignora\w*|ignore|disregard|analiza\w*|analyze|analyse|"
-    r"complet[ae]|continua la|continue the|lee esto|read this|define|explica (?:est|la frase)|explain this|what does|que significa|como se dice|"
+    r"(?:^|[,:] |\b(?:y|and|por favor|porfa|porfi|please|pls|puedes|podrias|can you|could you|would you"
+    r"|casiopy|oye|hey) )"
+    r"(?:traduce\w*|traducir\w*|translate|resum(?:e|en|eme|ir|irme)|summari[sz]e|escrib(?:e|eme|ir|irme)"
+    r"|redacta\w*|write|rewrite|"
+    r"reescrib\w+|corrige\w*|corregir\w*|correct|proofread|parafrase\w*|paraphrase|repite\w*|repeat|act as"
+    r"|act like|actua(?!l)\w*|"
+    r"haz (?:de|como|el papel)|finge\w*|pretend|imagina|imagine|role-?play|rolea\w*|ignora\w*|ignore"
+    r"|disregard|analiza\w*|analyze|analyse|"
+    r"complet[ae]|continua la|continue the|lee esto|read this|define|explica (?:est|la frase)|explain this"
+    r"|what does|que significa|como se dice|"
     r"how do (?:you|i) say|di|say|canta(?:me|nos)?|sing)[ :] *"
-    r"|\b(?:personaje|character|protagonista|letra|lyrics|novela|novel|poema|poem|cancion|song|meme|chiste|joke|frase|sentence|ejemplo|"
+    r"|\b(?:personaje|character|protagonista|letra|lyrics|novela|novel|poema|poem|cancion|song|meme|chiste"
+    r"|joke|frase|sentence|ejemplo|"
     r"example|copypasta|guion|script|dialogo|dialogue|texto|text|cita|quote|carta|letter)\b[^,\n]{0,40}:"
 )
 _SONG_LINE = re.compile(r"[^\n]*[♪♫♬♩🎵🎶][^\n]*")

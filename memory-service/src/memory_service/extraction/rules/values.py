@@ -46,17 +46,24 @@ _WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
 
 # Where a value ends, in either language: another clause, an afterthought, laughter.
 _CUT = re.compile(
-    r"(?:^|[ ,])(?:pero|aunque|porque|pq|xq|ya que|desde (?:que|hace|pequen\w+|nin\w+|chic\w+|siempre|los|el|mi)|cuando|mientras|asi que|sobre todo|"
-    r"ademas|verdad|no|eh|ja(?:ja)+\w*|je(?:je)+\w*|ha(?:ha)+\w*|xd+|lol|lmao|por cierto|la verdad|tambien|mucho|much[oi]simo|muxo|bastante|"
-    r"un monton|ultimamente|gracias|salvo|excepto|menos|mientras|sin embargo|especialmente|porfa\w*|saludos|un saludo|"
+    r"(?:^|[ ,])(?:pero|aunque|porque|pq|xq|ya que|desde (?:que|hace|pequen\w+|nin\w+|chic\w+|siempre|los|el"
+    r"|mi)|cuando|mientras|asi que|sobre todo|"
+    r"ademas|verdad|no|eh|ja(?:ja)+\w*|je(?:je)+\w*|ha(?:ha)+\w*|xd+|lol|lmao|por cierto|la verdad|tambien"
+    r"|mucho|much[oi]simo|muxo|bastante|"
+    r"un monton|ultimamente|gracias|salvo|excepto|menos|mientras|sin embargo|especialmente|porfa\w*|saludos"
+    r"|un saludo|"
     r"btw|tbh|but|because|cuz|although|though|when|while|since|so|too|a lot|lots|very much|as well|especially|mostly|"
-    r"anymore|any more|more than|mas que|thanks|thank you|rn|fyi|lately|these days|nowadays|except|whenever|after all|actually|honestly|haha|please|pls|"
-    r"for (?:years|\d+ years)|if|si|sino|than|instead|at all|though|i guess|creo|supongo|at the moment|de momento|por ahora|for now|ni)(?=[ ,]|$)"
+    r"anymore|any more|more than|mas que|thanks|thank you|rn|fyi|lately|these days|nowadays|except|whenever"
+    r"|after all|actually|honestly|haha|please|pls|"
+    r"for (?:years|\d+ years)|if|si|sino|than|instead|at all|though|i guess|creo|supongo|at the moment"
+    r"|de momento|por ahora|for now|ni)(?=[ ,]|$)"
 )
 _ARTICLE = re.compile(r"(?:el|la|los|las|l'|the|un|una|a|an|al|del|some|to) ")
 _LEADING = re.compile(
-    r"(?:(?:mucho|muchisimo|muxo|much[oi]simo|un monton|bastante|demasiado|tanto|mas|solo|sobre todo|especialmente|un poco|un poquito|algo|"
-    r"a lot of|really|also|both|mostly|mainly|especially|a (?:little|bit of|little bit of)|just|tambien|siempre|nada|de|jugar a que) )+"
+    r"(?:(?:mucho|muchisimo|muxo|much[oi]simo|un monton|bastante|demasiado|tanto|mas|solo|sobre todo"
+    r"|especialmente|un poco|un poquito|algo|"
+    r"a lot of|really|also|both|mostly|mainly|especially|a (?:little|bit of|little bit of)|just|tambien"
+    r"|siempre|nada|de|jugar a que) )+"
 )
 _SEPARATOR = re.compile(r",? (?:y|e|and|&|o|u|or|tambien|ni) (?:tambien |also )?|, ?|/| & | \+ ")
 _INFINITIVE = re.compile(r"[a-z]{2,}(?:ar|er|ir|arme|erme|irme)$")
@@ -291,10 +298,12 @@ def capital_name(folded: Folded, start: int, end: int) -> list[Value]:
 
 _KNOWN_PLACE = compiled("(?:the )?(?:{place}|{country})")
 _AREA = re.compile(
-    r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) "
+    r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de"
+    r"|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) "
 )
 _TOWN = re.compile(
-    r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) "
+    r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village"
+    r"|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) "
 )
 
 
