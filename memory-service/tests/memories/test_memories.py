@@ -327,3 +327,16 @@ async def test_a_retirement_waits_for_the_successor_that_comes_in_meanwhile(data
         old, new = [await service.get(connection, one.id) for one in (first, second)]
     assert (old.superseded_by, old.valid_to) == (second.id, second.valid_from)
     assert new.valid_to is not None
+
+
+@pytest.mark.parametrize("value", [r'"a\u0000b"', r'"\ud800"', "1e999", "[" * 900 + "]" * 900])
+async def test_rules_refuse_what_cannot_be_stored(client: httpx.AsyncClient, value: str) -> None:
+    body = MEMORY | {"content": f"preference:theme={value}", "ingestion_mode": "rules"}
+    answer = await client.post("/memory", json=body)
+    assert answer.status_code == 400, answer.text
+    assert "content" in answer.json()["detail"]
+
+
+async def test_a_key_that_cannot_be_stored_is_refused_in_the_list(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/memory", params={"user_id": "user_123", "key": "a\x00b"})
+    assert answer.status_code in (200, 400), answer.text

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from memory_service.errors import BadRequest, NotFound
-from memory_service.fields import UserId
+from memory_service.fields import UserId, storable_object
 from memory_service.memories import grammar, repository, service
 from memory_service.memories.draft import Draft
 from memory_service.memories.profile import MemoryType
@@ -62,6 +62,10 @@ def _draft(memory: MemoryCreate) -> Draft:
         raise BadRequest(f"type: the content says {said.type!r}, the body {draft.type!r}. Make them agree.")
     if draft.key not in (None, said.key):
         raise BadRequest(f"key: the content says {said.key!r}, the body {draft.key!r}. Make them agree.")
+    try:
+        storable_object({"value": said.value}, "value")
+    except ValueError as error:
+        raise BadRequest(f"content: what follows the = cannot be stored: {error}.") from None
     return replace(draft, key=said.key, value=said.value)
 
 
