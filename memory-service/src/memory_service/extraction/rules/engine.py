@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from memory_service.extraction.cleaning import own_words
+from memory_service.extraction.rules.readers import READERS
 from memory_service.extraction.rules.segments import is_played, segments
 from memory_service.extraction.rules.text import Folded, fold, plain
-from memory_service.extraction.rules.values import READERS, Reader, Value
+from memory_service.extraction.rules.values import Reader, Value
 from memory_service.extraction.rules.words import compiled
 from memory_service.extraction.statements import Statement
 from memory_service.memories.profile import FIELDS

@@ -9,22 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from memory_service.extraction.rules.text import QUOTED, Folded
-from memory_service.extraction.rules.words import (
-    COMPANIES,
-    FUNCTION_WORDS,
-    HOBBY_VERBS,
-    NAMES,
-    NAMES_THAT_ARE_WORDS,
-    NO_COMPANIES,
-    NO_NAMES,
-    NO_PLACES,
-    PLACES,
-    REJECTED,
-    compiled,
-    number,
-)
+from memory_service.extraction.rules.words import FUNCTION_WORDS, HOBBY_VERBS, REJECTED, number
 
-# More words than these are a story, not an item; measured on the development half of the labelled messages.
+# More words than these are a story, not an item.
 _ITEM_WORDS = 7
 _PHRASE_WORDS = 12
 _MOST_ITEMS = 12
@@ -42,7 +29,7 @@ class Value:
 
 Reader = Callable[[Folded, int, int], list[Value]]
 
-_WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
+WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
 
 # Where a value ends, in either language: another clause, an afterthought, laughter.
 _CUT = re.compile(
@@ -86,7 +73,7 @@ def _trimmed(folded: Folded, start: int, end: int) -> tuple[int, int]:
     return start, start + found.start() if found else end
 
 
-def _made(folded: Folded, start: int, end: int) -> Value | None:
+def made(folded: Folded, start: int, end: int) -> Value | None:
     start, end = _trimmed(folded, start, end)
     said = folded.said(start, end)
     if folded.text[start:end].strip(QUOTED) == "":
@@ -123,7 +110,7 @@ def _item(folded: Folded, start: int, end: int, *, first: bool) -> Value | None:
     leading = _LEADING.match(folded.text, start, end)
     begin = leading.end() if leading else start
     articled = without_article(folded, begin, end)
-    words = _WORD.findall(folded.text[articled:end])
+    words = WORD.findall(folded.text[articled:end])
     if not words or len(words) > _ITEM_WORDS or _is_about_else(folded, articled, end):
         return None
     if not first and articled == begin and len(words) > 1 and not _stands_alone(folded, begin, words):
@@ -132,14 +119,14 @@ def _item(folded: Folded, start: int, end: int, *, first: bool) -> Value | None:
         len(words) == 1 and (len(words[0]) < 2 or words[0].isdigit())
     ):
         return None
-    return _made(folded, articled, end)
+    return made(folded, articled, end)
 
 
 def _is_about_else(folded: Folded, start: int, end: int) -> bool:
     """Whether a word of it speaks of the listener, this moment or somebody's story; `té` is a drink, `te` is you."""
     return any(
         word.group() in REJECTED and folded.said(word.start(), word.end()) != "té"
-        for word in _WORD.finditer(folded.text, start, end)
+        for word in WORD.finditer(folded.text, start, end)
     )
 
 
@@ -157,7 +144,7 @@ def _stands_alone(folded: Folded, start: int, words: list[str]) -> bool:
 def phrase(folded: Folded, start: int, end: int) -> list[Value]:
     """What somebody does or is after, in their own words up to the end of the clause."""
     end = _phrase_end(folded, start, end)
-    words = _WORD.findall(folded.text[start:end])
+    words = WORD.findall(folded.text[start:end])
     second_person = {
         "tu",
         "tus",
@@ -177,7 +164,7 @@ def phrase(folded: Folded, start: int, end: int) -> list[Value]:
     }
     if not words or len(words) > _PHRASE_WORDS or any(word in second_person or QUOTED in word for word in words):
         return []
-    value = _made(folded, start, end)
+    value = made(folded, start, end)
     return [value] if value else []
 
 
@@ -192,13 +179,13 @@ def _phrase_end(folded: Folded, start: int, end: int) -> int:
 
 def whole(folded: Folded, start: int, end: int) -> list[Value]:
     """Exactly what the pattern took, without a leading article."""
-    value = _made(folded, without_article(folded, start, end), end)
+    value = made(folded, without_article(folded, start, end), end)
     return [value] if value else []
 
 
 def exact(folded: Folded, start: int, end: int) -> list[Value]:
     """Exactly what the pattern took."""
-    value = _made(folded, start, end)
+    value = made(folded, start, end)
     return [value] if value else []
 
 
@@ -208,159 +195,7 @@ def age(folded: Folded, start: int, end: int) -> list[Value]:
     return [Value(years, start, end)] if years is not None and _LEAST_AGE <= years <= _MOST_AGE else []
 
 
-def _words(folded: Folded, start: int, end: int) -> list[re.Match[str]]:
-    return list(_WORD.finditer(folded.text, start, end))
-
-
-def _capitalised(folded: Folded, word: re.Match[str]) -> bool:
-    """A capital in front and not the whole text in capitals: shouting makes no names."""
-    said = folded.said(word.start(), word.end())
-    return said[:1].isupper() and (not _shouted(folded) or len(said) == 1)
-
-
-def _shouted(folded: Folded) -> bool:
-    return folded.original.upper() == folded.original and sum(letter.isalpha() for letter in folded.original) > 8
-
-
-def _run(folded: Folded, words: list[re.Match[str]], most: int) -> int:
-    """How many words from the first belong to one name: capitals, joined by spaces or `de la`."""
-    count = 0
-    for place, word in enumerate(words[:most]):
-        if place and folded.text[words[place - 1].end() : word.start()] != " ":
-            break
-        if _capitalised(folded, word) and word.group() not in {"y", "i"}:
-            count = place + 1
-        elif word.group() not in {"de", "del", "la", "las", "los", "da", "dos", "van", "of", "the"}:
-            break
-    return count
-
-
-def name(folded: Folded, start: int, end: int) -> list[Value]:
-    """A name behind `me llamo`: capitals as far as they go, or one lower-case word (two when both are names)."""
-    words = _words(folded, start, end)
-    if (
-        not words
-        or words[0].start() > start
-        or words[0].group() in FUNCTION_WORDS | NO_NAMES
-        or QUOTED in words[0].group()
-    ):
-        return []
-    count = _run(folded, words, 4)
-    if not count:
-        rest = folded.text[words[0].end() : end]
-        ends = re.match(r"\s*(?:$|[,.!]|(?:y|e|i|and|but|pero|tengo|soy|vivo|de|from|jaja\w*|xd|lol)\b)", rest)
-        if words[0].group() not in NAMES and not ends:
-            return []
-        both = len(words) > 1 and rest.startswith(" ") and words[0].group() in NAMES and words[1].group() in NAMES
-        count = 2 if both else 1
-    value = _made(folded, words[0].start(), words[count - 1].end())
-    if value is None or len(str(value.value)) < 2 or any(letter.isdigit() for letter in str(value.value)):
-        return []
-    return [value]
-
-
-def known_name(folded: Folded, start: int, end: int) -> list[Value]:
-    """A name where a name is only likely (`soy Carla`): a first name, with the capitals that follow it."""
-    words = _words(folded, start, end)
-    if not words or words[0].group() not in NAMES or words[0].group() in NO_NAMES:
-        return []
-    count = max(1, _run(folded, words, 4))
-    if words[0].group() in NAMES_THAT_ARE_WORDS and not _capitalised(folded, words[0]):
-        return []
-    following = (
-        words[count].group()
-        if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " "
-        else ""
-    )
-    if not _capitalised(folded, words[0]) and following not in {
-        "",
-        "y",
-        "and",
-        "de",
-        "from",
-        "tengo",
-        "i",
-        "pero",
-        "but",
-    }:
-        return []
-    value = _made(folded, words[0].start(), words[count - 1].end())
-    return [value] if value else []
-
-
-def capital_name(folded: Folded, start: int, end: int) -> list[Value]:
-    """A name that must be written as one: `call me Alex`, and not `call me maybe`."""
-    words = _words(folded, start, end)
-    if not words or not (_capitalised(folded, words[0]) or words[0].group() in NAMES):
-        return []
-    return name(folded, start, end)
-
-
-_KNOWN_PLACE = compiled("(?:the )?(?:{place}|{country})")
-_AREA = re.compile(
-    r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de"
-    r"|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) "
-)
-_TOWN = re.compile(
-    r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village"
-    r"|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) "
-)
-
-
-def place(folded: Folded, start: int, end: int) -> list[Value]:
-    """A town, region or country: a known one in any case, else one written with a capital; `Bogotá, Colombia` is one."""
-    area = _AREA.match(folded.text, start, end) or _TOWN.match(folded.text, start, end)
-    begin = area.end() if area else start
-    stop = _place_end(folded, begin, end)
-    if stop is None:
-        return []
-    after = re.compile(r", ").match(folded.text, stop, end)
-    if (
-        after
-        and (more := _KNOWN_PLACE.match(folded.text, after.end(), end))
-        and more.group() != folded.text[begin:stop]
-    ):
-        stop = more.end()
-    return whole(folded, start, stop)
-
-
-def _place_end(folded: Folded, start: int, end: int) -> int | None:
-    known = _KNOWN_PLACE.match(folded.text, start, end)
-    words = _words(folded, start, end)
-    count = _run(folded, words, 4)
-    if known and (not count or words[count - 1].end() <= known.end()):
-        return known.end()
-    first = words[0].group() if words else ""
-    article = folded.text[start:end].startswith(("el ", "la ", "los ", "las ", "the ")) and not known
-    if (
-        not count
-        or first in NO_PLACES
-        or (first in NAMES and first not in PLACES and not known)
-        or words[0].start() > start
-    ):
-        return None
-    if article and not _capitalised(folded, words[0]):
-        return None
-    return words[count - 1].end()
-
-
-def company(folded: Folded, start: int, end: int) -> list[Value]:
-    """An employer: a known one in any case, else one written with a capital that is no place and no trade."""
-    words = _words(folded, start, end)
-    if not words or words[0].start() > start:
-        return []
-    count = _run(folded, words, 4)
-    first = words[0].group()
-    if first in COMPANIES:
-        return exact(folded, start, words[max(count, 1) - 1].end())
-    stop = words[count - 1].end() if count else start
-    run = folded.text[start:stop]
-    if not count or not _capitalised(folded, words[0]) or run in PLACES or first in PLACES | NO_COMPANIES | NO_PLACES:
-        return []
-    return exact(folded, start, stop)
-
-
-_AND = re.compile(r", and |, | y | e | and ")
+AND = re.compile(r", and |, | y | e | and ")
 _VAGUE = re.compile(
     r"(?:en |algo de |un poco de |un poquito de |tambien |some |a little |a bit of |basic |also |any )+"
 )
@@ -369,7 +204,7 @@ _VAGUE = re.compile(
 def words(folded: Folded, start: int, end: int) -> list[Value]:
     """Words of a closed list, which the pattern took whole: `español, catalán y algo de inglés`."""
     found = []
-    for separator in [*_AND.finditer(folded.text, start, end), None]:
+    for separator in [*AND.finditer(folded.text, start, end), None]:
         stop = separator.start() if separator else end
         vague = _VAGUE.match(folded.text, start, stop)
         found += whole(folded, vague.end() if vague else start, stop)
@@ -383,7 +218,7 @@ def hobbies(folded: Folded, start: int, end: int) -> list[Value]:
     end = _cut(folded, start, end)
     for separator in [*_SEPARATOR.finditer(folded.text, start, end), None]:
         stop = separator.start() if separator else end
-        head = _WORD.match(folded.text, start, stop)
+        head = WORD.match(folded.text, start, stop)
         if head is None or head.group() not in HOBBY_VERBS:
             break
         rest = items(folded, head.end() + 1, stop) if stop > head.end() + 1 else []
@@ -396,18 +231,6 @@ def hobbies(folded: Folded, start: int, end: int) -> list[Value]:
     return found
 
 
-def names(folded: Folded, start: int, end: int) -> list[Value]:
-    """Several names: `Ana y Luis`."""
-    found: list[Value] = []
-    for separator in [*_AND.finditer(folded.text, start, end), None]:
-        one = capital_name(folded, start, separator.start() if separator else end)
-        if not one:
-            break
-        found += one
-        start = separator.end() if separator else end
-    return found
-
-
 _ONE = re.compile(r"(?:un|una|a|an) ")
 
 
@@ -417,14 +240,6 @@ def counted(folded: Folded, start: int, end: int) -> list[Value]:
     return exact(folded, one.end() if one else start, end)
 
 
-def pet_name(folded: Folded, start: int, end: int) -> list[Value]:
-    """The name right behind the animal: `mi gata Nube`, written with a capital."""
-    first = _WORD.match(folded.text, start, end)
-    if first is None or first.group() in FUNCTION_WORDS or not _capitalised(folded, first):
-        return []
-    return exact(folded, start, end)
-
-
 def skills(folded: Folded, start: int, end: int) -> list[Value]:
     """What somebody can do: the verb and its object."""
     return [
@@ -432,10 +247,3 @@ def skills(folded: Folded, start: int, end: int) -> list[Value]:
         for one in items(folded, start, end)
         if not {"so", "for", "para"} & set(folded.text[one.start : one.end].split())
     ]
-
-
-READERS: dict[str, Reader] = {
-    "items": items, "phrase": phrase, "whole": whole, "exact": exact, "age": age, "name": name, "known_name": known_name,
-    "capital_name": capital_name, "place": place, "company": company, "words": words, "hobbies": hobbies, "names": names,
-    "counted": counted, "pet_name": pet_name, "skills": skills,
-}  # fmt: skip
