@@ -58,7 +58,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = open_database(settings, database_url)
         try:
-            await unlock(app.state.database)
+            if app.state.database.cipher is not None:  # without a key there is nothing to open, and no reason to wait
+                await unlock(app.state.database)
             async with background_work(app, settings, database_url, load_embedder):
                 yield
         finally:
