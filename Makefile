@@ -37,7 +37,7 @@ types: $(DEV_STAMP) ## Strict types
 	@$(BIN)/mypy casiopy memory-service/src training/src dashboard/src
 
 unit: $(DEV_STAMP) browser ## Every test, against a real database and a real browser
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 format: $(DEV_STAMP) ## Let the formatter have its way
 	@$(BIN)/ruff check --fix-only --quiet $(SOURCES)

@@ -31,11 +31,28 @@ class Service:
     environment: dict[str, str]
 
 
+# What an operator may have set: the tests bring their own model and keys, or none.
+_OF_THE_OPERATOR = (
+    "API_KEY",
+    "ENCRYPTION_KEY",
+    "CORS_ORIGINS",
+    "LLM_BASE_URL",
+    "LLM_MODEL",
+    "LLM_API_KEY",
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_DEPLOYMENT",
+    "AZURE_OPENAI_MODEL",
+)
+
+
 def environment_in(folder: Path) -> dict[str, str]:
     """Settings that keep everything inside `folder` and away from the default ports."""
     port = free_port()
     return {
         **os.environ,
+        **dict.fromkeys(_OF_THE_OPERATOR, ""),
         "API_PORT": str(port),
         "DASHBOARD_PORT": str(free_port()),
         "MEMORY_SERVICE_URL": f"http://127.0.0.1:{port}",

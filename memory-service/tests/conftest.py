@@ -28,6 +28,16 @@ Post = Callable[..., Awaitable[dict[str, Any]]]
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_operator() -> Iterator[None]:
+    """Whatever model, key or origin this machine has set up, the tests bring their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("LLM_", "OPENAI_", "AZURE_OPENAI_", "API_KEY", "ENCRYPTION_", "CORS_")):
+                patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A folder that every system user can reach, unlike pytest's own: a server started by root runs as another user."""

@@ -126,7 +126,9 @@ async def test_without_a_database_every_route_says_so(cut_off: httpx.AsyncClient
     for method, path, _ in OPERATIONS:
         if path == "/health":
             continue
-        answer = await cut_off.request(method, _filled(path, NOWHERE), headers={"idempotency-key": "k"})
+        answer = await cut_off.request(
+            method, _filled(path, NOWHERE), params={"user_id": "u"}, headers={"idempotency-key": "k"}
+        )
         _check(answer, 503, "unavailable")
         assert "/health" in answer.json()["detail"]
 
