@@ -622,9 +622,14 @@ UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num 
 
 -- Running upgrade 0004 -> 0005
 
--- Every form of a text's words that recall looks for: Spanish stems, English stems, plain words without accents.
+-- Every form of a text's words that recall looks for: Spanish stems, English stems, plain words without accents. Names are
+-- qualified because a restore runs without a search path.
 CREATE FUNCTION f_lexemes(text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
-$$ SELECT to_tsvector('spanish', f_words($1)) || to_tsvector('english', f_words($1)) || to_tsvector('simple', f_unaccent(f_words($1))) $$;
+$$
+    SELECT to_tsvector('spanish', public.f_words($1))
+        || to_tsvector('english', public.f_words($1))
+        || to_tsvector('simple', public.f_unaccent(public.f_words($1)))
+$$;
 
 -- Levels of objects and lists inside each other: 1 for a flat object, 0 for a scalar.
 CREATE FUNCTION f_json_depth(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,8 @@ def plug_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(scope="session")
-def five_doors(model: StandIn, plug_ins: Path) -> Iterator[Service]:
-    """`casiopy serve` as an operator with a model and a key runs it."""
+@contextmanager
+def _service(model: StandIn, plug_ins: Path) -> Iterator[Service]:
     with tempfile.TemporaryDirectory(prefix="casiopy-clients-") as folder:
         Path(folder).chmod(0o755)
         settings = {
@@ -48,3 +48,17 @@ def five_doors(model: StandIn, plug_ins: Path) -> Iterator[Service]:
         }
         with running_service(Path(folder), **settings) as service:
             yield service
+
+
+@pytest.fixture(scope="session")
+def five_doors(model: StandIn, plug_ins: Path) -> Iterator[Service]:
+    """`casiopy serve` as an operator with a model and a key runs it."""
+    with _service(model, plug_ins) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def untouched(model: StandIn, plug_ins: Path) -> Iterator[Service]:
+    """The same for one module alone: nobody has said anything yet."""
+    with _service(model, plug_ins) as service:
+        yield service

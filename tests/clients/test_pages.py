@@ -12,14 +12,14 @@ PAGES = sorted((ROOT / "docs" / "clients").glob("[a-z]*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_page_is_true(page: Path, five_doors: Service) -> None:
-    assert len(replay(page, five_doors, KEY)) >= 5
+def test_the_page_is_true(page: Path, untouched: Service) -> None:
+    assert len(replay(page, untouched, KEY)) >= 5
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.stem)
-def test_its_python_runs(page: Path, five_doors: Service) -> None:
+def test_its_python_runs(page: Path, untouched: Service) -> None:
     for program in python_blocks(page):
-        command = [sys.executable, "-c", pointed(program, five_doors, KEY)]
+        command = [sys.executable, "-c", pointed(program, untouched, KEY)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("You are a helpful assistant.")
