@@ -98,21 +98,25 @@ def redrawn_means(sample: Sample, *, conversations_too: bool, times: int = REDRA
 
 
 def summary(sample: Sample) -> dict[str, Any]:
-    """The average of each measure with both intervals, and the number of questions."""
-    tails = ((1 - SHARE) / 2, (1 + SHARE) / 2)
-    questions, clusters = (
-        np.quantile(redrawn_means(sample, conversations_too=both), tails, axis=0).T for both in (False, True)
-    )
+    """The average of each measure with both intervals, and the number of questions.
+
+    Of a single conversation nothing can be said about others: its `interval_conversations` is None.
+    """
     means = sample.values.mean(axis=0)
+    questions = _ends(sample, conversations_too=False)
+    clusters = _ends(sample, conversations_too=True) if len(set(sample.conversations)) > 1 else [None] * len(MEASURES)
     measures = {
-        name: {
-            "mean": round(float(means[column]), 4),
-            "interval": [round(float(end), 4) for end in questions[column]],
-            "interval_conversations": [round(float(end), 4) for end in clusters[column]],
-        }
-        for column, name in enumerate(MEASURES)
+        name: {"mean": round(float(mean), 4), "interval": within, "interval_conversations": among}
+        for name, mean, within, among in zip(MEASURES, means, questions, clusters, strict=True)
     }
     return {"questions": len(sample.values)} | measures
+
+
+def _ends(sample: Sample, *, conversations_too: bool) -> list[list[float]]:
+    """Both ends of each measure's interval."""
+    tails = ((1 - SHARE) / 2, (1 + SHARE) / 2)
+    ends = np.quantile(redrawn_means(sample, conversations_too=conversations_too), tails, axis=0).T
+    return [[round(float(end), 4) for end in one] for one in ends]
 
 
 def by_category(sample: Sample) -> dict[str, dict[str, Any]]:

@@ -19,15 +19,23 @@ import psutil
 ROOT = Path(__file__).parents[1]
 # The embedding model takes 4 to 15 s to load on a busy machine.
 READY_WITHIN_SECONDS = 120
+_LOOK_EVERY_SECONDS = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ServiceUnderTest:
-    """Where the service is and, when it is ours, which processes belong to it."""
+    """Where the service is and, when it is ours, which processes belong to it and how long they took to start.
+
+    Attributes:
+        data: its CASIOPY_DATA, where the service is ours.
+        start_seconds: until /health answered, and until the embedding model was loaded; an empty database is made first.
+    """
 
     url: str
     process: psutil.Process | None = None
     postmaster: psutil.Process | None = None
+    data: Path | None = None
+    start_seconds: dict[str, float] | None = None
 
     def peak_memory_mib(self) -> dict[str, float | None]:
         """Most memory the service ever held, and what the database's processes hold now; None where we cannot know."""
@@ -40,26 +48,37 @@ def running_service(url: str) -> ServiceUnderTest:
 
 
 @contextmanager
-def started_service() -> Iterator[ServiceUnderTest]:
-    """Start a service over an empty embedded database in a temporary folder, and remove both afterwards."""
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that others may enter: started by root, the database runs as another user."""
     with tempfile.TemporaryDirectory(prefix="casiopy-benchmark-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # started by root, the database runs as another user
-        port = _free_port()
-        environment = os.environ | {
-            "API_HOST": "127.0.0.1", "API_PORT": str(port), "CASIOPY_DATA": str(folder / "data"), "DATABASE_URL": "",
-            "API_KEY": "", "INIT_SCRIPTS_DIR": str(ROOT / "init-scripts"),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "memory_service", "serve"]
-        with (folder / "service.out").open("wb") as output:
-            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, process, folder / "service.out")
-            yield ServiceUnderTest(url, psutil.Process(process.pid), _postmaster(folder / "data"))
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def started_service(folder: Path | None = None) -> Iterator[ServiceUnderTest]:
+    """Start a service over the embedded database in `folder`, or over an empty one that is removed afterwards."""
+    if folder is None:
+        with open_folder() as empty, started_service(empty) as service:
+            yield service
+        return
+    port, data = _free_port(), folder / "data"
+    environment = os.environ | {
+        "API_HOST": "127.0.0.1", "API_PORT": str(port), "CASIOPY_DATA": str(data), "DATABASE_URL": "",
+        "API_KEY": "", "INIT_SCRIPTS_DIR": str(ROOT / "init-scripts"),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "memory_service", "serve"]
+    begun = time.monotonic()
+    with (folder / "service.out").open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        seconds = _wait_until_ready(url, process, folder / "service.out", begun)
+        yield ServiceUnderTest(url, psutil.Process(process.pid), _postmaster(data), data, seconds)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def _free_port() -> int:
@@ -68,16 +87,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", output: Path) -> None:
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", output: Path, begun: float) -> dict[str, float]:
+    """Seconds since `begun` until the service answered, and until it could embed."""
+    seconds: dict[str, float] = {}
+    while time.monotonic() < begun + READY_WITHIN_SECONDS and process.poll() is None:
         try:
-            parts = httpx.get(f"{url}/health").json()["checks"]
+            answer = httpx.get(f"{url}/health")
         except httpx.TransportError:
-            parts = {}
-        if parts.get("embedder", {}).get("status") == "ok":
-            return
-        time.sleep(0.25)
+            time.sleep(_LOOK_EVERY_SECONDS)
+            continue
+        if answer.is_success:
+            seconds.setdefault("health", round(time.monotonic() - begun, 2))
+        if seconds and answer.json()["checks"].get("embedder", {}).get("status") == "ok":
+            return seconds | {"embedder": round(time.monotonic() - begun, 2)}
+        time.sleep(_LOOK_EVERY_SECONDS)
     sys.exit(f"The service did not come up:\n{output.read_text(errors='replace')[-3000:]}")
 
 
@@ -115,7 +138,7 @@ def hardware() -> dict[str, Any]:
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {

@@ -93,6 +93,10 @@ def test_equal_questions_leave_no_doubt() -> None:
     assert told["recall@10"] == {"mean": 0.25, "interval": [0.25, 0.25], "interval_conversations": [0.25, 0.25]}
 
 
+def test_of_one_conversation_nothing_is_said_about_others() -> None:
+    assert summary(sample([0.0, 1.0]))["recall@10"]["interval_conversations"] is None
+
+
 def test_conversations_that_differ_are_doubted_only_when_they_are_redrawn() -> None:
     told = summary(sample([0.0] * 10, [1.0] * 10))["recall@10"]
     assert told["interval"] == [0.5, 0.5]
