@@ -80,11 +80,11 @@ def _metadata(unit: Unit) -> dict[str, str]:
     return speaker | {"session": first.session, "date": first.when.date().isoformat()}
 
 
-def wait_until_embedded(http: httpx.Client) -> None:
+def wait_until_embedded(http: httpx.Client, *, look_every: float = _LOOK_EVERY_SECONDS) -> None:
     """Return once no interaction waits for its vector."""
     deadline = time.monotonic() + _EMBED_WITHIN_SECONDS
     while http.get("/stats").raise_for_status().json()["interactions"]["pending_embeddings"]:
-        _sleep_until(deadline)
+        _sleep_until(deadline, look_every)
 
 
 def wait_until_memory_embedded(http: httpx.Client, user: str, memory: str, content: str) -> None:
@@ -95,13 +95,13 @@ def wait_until_memory_embedded(http: httpx.Client, user: str, memory: str, conte
         hits = http.post("/recall", json=body).raise_for_status().json()["hits"]
         if any(hit["id"] == memory and hit["explain"]["dense"] for hit in hits):
             return
-        _sleep_until(deadline)
+        _sleep_until(deadline, _LOOK_EVERY_SECONDS)
 
 
-def _sleep_until(deadline: float) -> None:
+def _sleep_until(deadline: float, seconds: float) -> None:
     if time.monotonic() > deadline:
         sys.exit(f"Texts still wait for their vectors after {_EMBED_WITHIN_SECONDS} s. See GET /health and the log.")
-    time.sleep(_LOOK_EVERY_SECONDS)
+    time.sleep(seconds)
 
 
 def ask(http: httpx.Client, user: str, question: str, limit: int) -> list[str]:
