@@ -9,7 +9,6 @@ from memory_service.chat.history_router import router as history
 from memory_service.chat.schemas import ChatAnswer, ChatRequest, LearnedField, Respuesta, UsedMemory
 from memory_service.chat.service import Answered, Chat, Message
 from memory_service.chat.streaming import events, first_piece, while_connected
-from memory_service.chat.welcome_router import router as welcome
 from memory_service.errors import BadRequest, ErrorBody
 from memory_service.sessions.identity import SessionId
 from memory_service.unit_of_work import OwnedRoute, OwnerId
@@ -88,4 +87,3 @@ async def chat(
 
 
 router.include_router(history)
-router.include_router(welcome)
