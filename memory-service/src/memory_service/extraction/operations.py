@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from memory_service.extraction.statements import Statement
-from memory_service.memories.profile import FIELDS, content_of
+from memory_service.memories.profile import FIELDS, MAX_CONTENT, content_of
 from memory_service.scoring.text import fold
 
 Event = Literal["ADD", "UPDATE", "DELETE", "NONE"]
 
-# The database's limit for the sentence that a memory is stored as.
-MAX_CONTENT = 10_000
 # Nobody likes and dislikes the same thing: saying the one takes the other back.
 _OPPOSITES: Mapping[str, tuple[str, ...]] = {
     "likes": ("dislikes",),

@@ -17,7 +17,7 @@ from memory_service.extraction.rules import extract
 from memory_service.llm.model import LanguageModel
 from memory_service.memories import service as memories
 from memory_service.memories.draft import Draft
-from memory_service.memories.profile import FIELDS, content_of
+from memory_service.memories.profile import FIELDS, MAX_CONTENT, content_of
 from memory_service.memories.repository import claim_user
 from memory_service.memories.schemas import MemoryItem
 from memory_service.metrics import EXTRACTIONS
@@ -115,16 +115,11 @@ def _own_words(message: str | Sequence[str]) -> str:
 
 async def _current(connection: AsyncConnection, user_id: str, persona: CurrentPersona | None) -> Mapping[str, Any]:
     """The values of the profile's fields of exactly this subject."""
-    rows = await memories.current(
+    items = await memories.current(
         connection, user_id, persona_id=persona.id if persona else None, keys=frozenset(FIELDS)
     )
     slug = persona.slug if persona else None
-    return {str(row.key): _value(row) for row in rows if row.persona == slug}
-
-
-def _value(row: MemoryItem) -> Any:
-    """A client may have stored a field as a sentence alone: it is known all the same."""
-    return row.content.removeprefix(f"{row.key}: ") if row.value is None else row.value
+    return {str(item.key): item.value_or_words for item in items if item.persona == slug}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,5 +159,5 @@ def _with_full_lists(problem: str | None, plans: Sequence[FieldPlan]) -> str | N
     full = [planned.field for planned in plans if planned.full]
     if not full:
         return problem
-    told = f"No more room in {', '.join(full)}: a memory holds at most 10,000 characters."
+    told = f"No more room in {', '.join(full)}: a memory holds at most {MAX_CONTENT:,} characters."
     return told if problem is None else f"{problem} {told}"

@@ -14,10 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
-from memory_service.memories.profile import MemoryType
+from memory_service.memories.profile import MAX_KEY, MemoryType
 
 _STATEMENT = re.compile(r"\s*(fact|preference|event|system)\s*:([^=\r\n]{1,300})=(.*)", re.IGNORECASE | re.DOTALL)
-MAX_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 MemoryType = Literal["fact", "preference", "event", "system"]
 
+# Characters of a memory's sentence and of its key; the table's CHECK constraints hold the same limits.
+MAX_CONTENT, MAX_KEY = 10_000, 255
+
 
 @dataclass(frozen=True, slots=True)
 class Field:

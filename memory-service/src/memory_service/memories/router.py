@@ -10,7 +10,7 @@ from memory_service.errors import BadRequest, NotFound
 from memory_service.fields import UserId, storable_object
 from memory_service.memories import grammar, repository, service
 from memory_service.memories.draft import Draft
-from memory_service.memories.profile import MemoryType
+from memory_service.memories.profile import MAX_KEY, MemoryType
 from memory_service.memories.schemas import Deleted, MemoryCreate, MemoryItem, MemoryStats
 from memory_service.models import Memory
 from memory_service.paging import Page, Paging, fetch_page
@@ -19,8 +19,8 @@ from memory_service.unit_of_work import OwnerId, Transaction, TransactionalRoute
 
 router = APIRouter(prefix="/memory", tags=["memories"], route_class=TransactionalRoute)
 
-_NEWEST_LAST = (Memory.__table__.c.created_at, Memory.__table__.c.id)
-_IN_ORDER = (Memory.__table__.c.valid_from, Memory.__table__.c.id)
+_BY_AGE = (Memory.__table__.c.created_at, Memory.__table__.c.id)
+_BY_VALIDITY = (Memory.__table__.c.valid_from, Memory.__table__.c.id)
 
 
 def _memory_id(memory_id: Annotated[str, Path(description="A memory's id.")]) -> UUID:
@@ -87,7 +87,7 @@ async def list_memories(
     user_id: Whose,
     type: Annotated[MemoryType | None, Query(description="Only this type.")] = None,
     memory_type: Annotated[MemoryType | None, Query(description="The same as `type`.")] = None,
-    key: Annotated[str | None, Query(max_length=255, description="Only this key.")] = None,
+    key: Annotated[str | None, Query(max_length=MAX_KEY, description="Only this key.")] = None,
     min_importance: Annotated[int | None, Query(ge=1, le=5, description="At least this important.")] = None,
     expired: Annotated[bool, Query(description="Only what has expired.")] = False,
     superseded: Annotated[bool, Query(description="Also what was superseded or retired.")] = False,
@@ -101,7 +101,7 @@ async def list_memories(
         statement = statement.where(Memory.key == key)
     if min_importance is not None:
         statement = statement.where(Memory.importance >= min_importance)
-    rows, total, cursor = await fetch_page(connection, statement, _NEWEST_LAST, paging, descending=True)
+    rows, total, cursor = await fetch_page(connection, statement, _BY_AGE, paging, descending=True)
     response.headers["X-Total-Count"] = str(total)
     if cursor is not None:
         response.headers["X-Next-Cursor"] = cursor
@@ -124,7 +124,7 @@ async def get_memory(memory_id: MemoryId, connection: Transaction, user_id: Whos
 async def memory_history(memory_id: MemoryId, connection: Transaction, paging: Paging) -> Page[MemoryItem]:
     """Every version of what this memory is about, oldest first, deleted ones included."""
     statement = await service.versions_of(connection, memory_id)
-    rows, total, cursor = await fetch_page(connection, statement, _IN_ORDER, paging)
+    rows, total, cursor = await fetch_page(connection, statement, _BY_VALIDITY, paging)
     return Page(items=[MemoryItem.model_validate(row) for row in rows], total=total, next_cursor=cursor)
 
 

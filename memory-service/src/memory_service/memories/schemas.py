@@ -1,7 +1,7 @@
 """Memories as the API takes and shows them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from uuid import UUID
 
 from pydantic import (
@@ -18,14 +18,14 @@ from pydantic import (
 from memory_service.errors import BadRequest
 from memory_service.fields import Moment, PastMoment, Storable, UserId, json_depth, storable_object
 from memory_service.memories.draft import IngestionMode
-from memory_service.memories.profile import MemoryType
+from memory_service.memories.profile import MAX_CONTENT, MAX_KEY, MemoryType
 from memory_service.personas.schemas import SLUG
 
-# The interface's limits; the table's CHECK constraints hold the same ones.
-MAX_CONTENT, MAX_METADATA_BYTES, MAX_METADATA_LEVELS = 10_000, 5_120, 5
+# The table's CHECK constraint holds the same limit of bytes.
+MAX_METADATA_BYTES, MAX_METADATA_LEVELS = 5_120, 5
 # What PostgreSQL's integer holds: 68 years.
 MAX_TTL_SECONDS = 2_147_483_647
-_TYPES = ("fact", "preference", "event", "system")
+_TYPES: tuple[str, ...] = get_args(MemoryType)
 
 
 def _not_blank(value: str) -> str:
@@ -69,7 +69,7 @@ class MemoryCreate(BaseModel):
     content: Annotated[str, Field(min_length=1, max_length=MAX_CONTENT), AfterValidator(_not_blank), Storable]
     type: TypeName | None = Field(None, description="Required; `memory_type` is another name for it.")
     memory_type: TypeName | None = Field(None, description="The same as `type`.")
-    key: Annotated[str, Field(min_length=1, max_length=255), Storable] | None = Field(
+    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY), Storable] | None = Field(
         None, description="What it is about. A newer memory of the same user with the same key supersedes this one."
     )
     value: Annotated[Any, AfterValidator(_storable_value)] = Field(None, description="Any JSON value.")
@@ -139,6 +139,11 @@ class MemoryItem(BaseModel):
     def memory_type(self) -> MemoryType:
         """The same as `type`."""
         return self.type
+
+    @property
+    def value_or_words(self) -> Any:
+        """The value; where a client stored a sentence alone, that sentence without its key."""
+        return self.content.removeprefix(f"{self.key}: ") if self.value is None else self.value
 
 
 class MemoryStats(BaseModel):

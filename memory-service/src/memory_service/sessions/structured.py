@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.fields import Storable, storable
 from memory_service.memories import service as memories
 from memory_service.memories.draft import Draft
-from memory_service.memories.profile import content_of
+from memory_service.memories.profile import MAX_CONTENT, MAX_KEY, content_of
 from memory_service.memories.schemas import MemoryItem
 from memory_service.sessions.service import Conversation
 
 TODOS = "todos"
-# What one memory holds (models/memories.py), and how many a section of a prompt could ever use.
-_MAX_CONTENT, _MAX_KEY, _MAX_ITEMS, _MAX_DEPTH = 10_000, 255, 200, 5
+# As many as a section of a prompt could ever use.
+_MAX_ITEMS, _MAX_DEPTH = 200, 5
 
 
 def _checked(value: object, depth: int = 0) -> None:
@@ -33,8 +33,8 @@ def _checked(value: object, depth: int = 0) -> None:
 
 def _section(section: dict[str, Any]) -> dict[str, Any]:
     for key, value in section.items():
-        if not key.strip() or len(key) > _MAX_KEY:
-            raise ValueError(f"a key has 1 to {_MAX_KEY} characters")
+        if not key.strip() or len(key) > MAX_KEY:
+            raise ValueError(f"a key has 1 to {MAX_KEY} characters")
         if key == TODOS:
             raise ValueError("`todos` is a section of its own: send them there")
         _checked(key)
@@ -42,8 +42,8 @@ def _section(section: dict[str, Any]) -> dict[str, Any]:
             _checked(value)
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
-        if len(content_of(key, value)) > _MAX_CONTENT:
-            raise ValueError(f"{key}: takes more than {_MAX_CONTENT} characters")
+        if len(content_of(key, value)) > MAX_CONTENT:
+            raise ValueError(f"{key}: takes more than {MAX_CONTENT} characters")
     return {key: value for key, value in section.items() if value is not None}
 
 
@@ -54,7 +54,7 @@ def _not_blank(text: str) -> str:
 
 
 Section = Annotated[dict[str, Any], Field(max_length=_MAX_ITEMS), AfterValidator(_section)]
-Line = Annotated[str, Field(max_length=_MAX_CONTENT), Storable, AfterValidator(_not_blank)]
+Line = Annotated[str, Field(max_length=MAX_CONTENT), Storable, AfterValidator(_not_blank)]
 
 
 class StructuredMemory(BaseModel):
@@ -70,8 +70,8 @@ class StructuredMemory(BaseModel):
         both = sorted(self.profile.keys() & self.preferences.keys())
         if both:
             raise ValueError(f"preferences.{both[0]}: is in profile, too; a name has one value")
-        if len(content_of(TODOS, self.todos)) > _MAX_CONTENT:
-            raise ValueError(f"todos: take more than {_MAX_CONTENT} characters together")
+        if len(content_of(TODOS, self.todos)) > MAX_CONTENT:
+            raise ValueError(f"todos: take more than {MAX_CONTENT} characters together")
         return self
 
 
@@ -90,19 +90,15 @@ def as_sections(items: Iterable[MemoryItem]) -> StructuredMemory:
             if item.key == TODOS:
                 todos = _texts(item)
             elif item.type in sections:
-                sections[item.type][item.key] = _value(item)
+                sections[item.type][item.key] = item.value_or_words
     # Not checked again: what other doors stored may be larger than what this one takes.
     return StructuredMemory.model_construct(
         profile=sections["fact"], preferences=sections["preference"], facts=list(dict.fromkeys(facts)), todos=todos
     )
 
 
-def _value(item: MemoryItem) -> Any:
-    return item.content if item.value is None else item.value
-
-
 def _texts(item: MemoryItem) -> list[str]:
-    value = _value(item)
+    value = item.value_or_words
     return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from memory_service.errors import BadRequest
 from memory_service.fields import storable_object
 from memory_service.memories.draft import Draft
-from memory_service.memories.profile import FIELDS, MemoryType, content_of
-from memory_service.memories.schemas import MAX_CONTENT, MemoryItem
+from memory_service.memories.profile import FIELDS, MAX_CONTENT, MAX_KEY, MemoryType, content_of
+from memory_service.memories.schemas import MemoryItem
 
-MAX_NAME = 255
 # Far more than one profile has; each is a handful of statements in one transaction.
 MAX_FIELDS = 200
 # Memories without a name that a prompt is told of. All of them would fill any model's context; recall picks what matters.
@@ -28,11 +27,6 @@ def known_fields(items: Iterable[MemoryItem]) -> dict[str, MemoryItem]:
     return {name: newest[name] for name in sorted(newest, key=lambda name: (_PLACES.get(name, len(_PLACES)), name))}
 
 
-def value_of(item: MemoryItem) -> Any:
-    """A field's value; where a client stored a sentence alone, that sentence."""
-    return item.content.removeprefix(f"{item.key}: ") if item.value is None else item.value
-
-
 def context_of(items: Iterable[MemoryItem]) -> str:
     """What a model is told of the viewer, a line each: the fields, then up to MAX_NOTES of the rest, newest first.
 
@@ -40,7 +34,9 @@ def context_of(items: Iterable[MemoryItem]) -> str:
     """
     known = list(items)
     told = [
-        content_of(name, value) for name, item in known_fields(known).items() if not _empty(value := value_of(item))
+        content_of(name, value)
+        for name, item in known_fields(known).items()
+        if not _empty(value := item.value_or_words)
     ]
     told += list(dict.fromkeys(item.content for item in known if item.key is None))[:MAX_NOTES]
     # A line each, whatever was written: a memory must not look like a line of the prompt.
@@ -64,9 +60,9 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(name: str, value: Any) -> Any:
-    if not 1 <= len(name) <= MAX_NAME or name != name.strip() or not name.isprintable():
+    if not 1 <= len(name) <= MAX_KEY or name != name.strip() or not name.isprintable():
         raise BadRequest(
-            f"{name[:80]!r} cannot be a field's name: 1 to {MAX_NAME} printable characters, no white space at its ends."
+            f"{name[:80]!r} cannot be a field's name: 1 to {MAX_KEY} printable characters, no white space at its ends."
         )
     field = FIELDS.get(name)
     if field is not None and field.is_list and isinstance(value, str | int | float):

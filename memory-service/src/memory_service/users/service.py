@@ -34,7 +34,7 @@ async def context(connection: AsyncConnection, persona: CurrentPersona, user_id:
 async def show(connection: AsyncConnection, persona: CurrentPersona, user_id: str) -> Profile:
     """The viewer's fields as the persona knows them; none for an unknown viewer."""
     known = await _known(connection, persona, user_id)
-    return Profile(user_id=user_id, memories={name: profile.value_of(item) for name, item in known.items()})
+    return Profile(user_id=user_id, memories={name: item.value_or_words for name, item in known.items()})
 
 
 async def set_fields(
