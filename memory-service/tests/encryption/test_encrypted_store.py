@@ -107,6 +107,8 @@ async def test_nothing_readable_is_stored_and_everything_is_read(
         assert summary["summary"] == "Habla de marsopas"
         comments = await answer(await client.get(f"/interactions/{told['exchange']['id']}/feedback"))
         assert comments["items"][0]["comment"] == "marsopas!"
+        ready = await answer(await client.get("/interactions/training-ready", params={"min_quality": 0}))
+        assert [item["id"] for item in ready["items"]] == [told["exchange"]["id"]]
         rated = await client.put(f"/interactions/{told['exchange']['id']}/quality", json={"quality_score": 0.1})
         assert rated.json()["quality_source"] == "human"
 

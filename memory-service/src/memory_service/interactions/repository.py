@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import Select, Table, Text, bindparam, delete, insert, or_, select, text, type_coerce, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
@@ -91,7 +91,8 @@ def training_ready(persona_id: UUID, wanted: TrainingFilter) -> Select[Any]:
         Interaction.persona_id == persona_id,
         ~Interaction.dropped,
         Interaction.quality_score >= wanted.min_quality,
-        Interaction.output_text.regexp_match(r"\S"),
+        # As a plain column: the pattern would be encrypted like a text, and no reply matches that.
+        type_coerce(Interaction.output_text, Text).regexp_match(r"\S"),
         ~_OPTED_OUT,
     )
     return _within(statement, wanted)
