@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ MAX_CHARS = 8000
 _ENDED = frozenset({"ya no", "no longer"})
 _ENDS_LATER = re.compile(r"\W{0,2}\b(?:anymore|any more|any longer|ya no)\b")
 _NOT_THIS = re.compile(r",? (?:y no|no|not|and not|instead of|en vez de) (?:(?:los|the) )?(?=\w)")
+_YEARS = re.compile(r"(?: (?:anos|years old))?")
+_WRONG = re.compile(r"[\w ]+")
 _BETWEEN = re.compile(r",? (?:y|e|and|&) (?:(?:soy|tengo|also|tambien) )?|, ?|(?= )")
 _CONFIDENCE = 0.9
 _MOST_LINKS = 6
@@ -175,11 +177,11 @@ def _correction(
     """`tengo 29 años, no 28`: what was put right."""
     if pattern.reader not in {"age", "name", "capital_name", "place"}:
         return [], start
-    rest = re.compile(r"(?: (?:anos|years old))?").match(folded.text, start, end)
+    rest = _YEARS.match(folded.text, start, end)
     after = _NOT_THIS.match(folded.text, rest.end() if rest else start, end)
     if after is None or pattern.read is None:
         return [], start
-    stop = re.compile(r"[\w ]+").match(folded.text, after.end(), end)
+    stop = _WRONG.match(folded.text, after.end(), end)
     wrong = pattern.read(folded, after.end(), stop.end() if stop else end)
     said = folded.said(found.start(), wrong[0].end) if wrong else ""
     statements = [
@@ -235,4 +237,4 @@ def _consistent(found: list[Statement]) -> list[Statement]:
         if not one.negated and not FIELDS[one.field].is_list:
             before = best.get(one.field)
             best[one.field] = one if before is None or one.confidence >= before.confidence else before
-    return [replace(one) for one in kept.values() if one.negated or FIELDS[one.field].is_list or best[one.field] is one]
+    return [one for one in kept.values() if one.negated or FIELDS[one.field].is_list or best[one.field] is one]

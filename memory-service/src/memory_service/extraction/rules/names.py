@@ -16,6 +16,9 @@ from memory_service.extraction.rules.words import (
     compiled,
 )  # fmt: skip
 
+# What may follow a first name that is written small.
+_AFTER_A_NAME = frozenset({"", "y", "and", "de", "from", "tengo", "i", "pero", "but"})
+
 
 def _words(folded: Folded, start: int, end: int) -> list[re.Match[str]]:
     return list(WORD.finditer(folded.text, start, end))
@@ -81,17 +84,7 @@ def known_name(folded: Folded, start: int, end: int) -> list[Value]:
         if len(words) > count and folded.text[words[count - 1].end() : words[count].start()] == " "
         else ""
     )
-    if not _capitalised(folded, words[0]) and following not in {
-        "",
-        "y",
-        "and",
-        "de",
-        "from",
-        "tengo",
-        "i",
-        "pero",
-        "but",
-    }:
+    if not _capitalised(folded, words[0]) and following not in _AFTER_A_NAME:
         return []
     value = made(folded, words[0].start(), words[count - 1].end())
     return [value] if value else []
@@ -106,14 +99,10 @@ def capital_name(folded: Folded, start: int, end: int) -> list[Value]:
 
 
 _KNOWN_PLACE = compiled("(?:the )?(?:{place}|{country})")
-
-
 _AREA = re.compile(
     r"(?:el |the )?(?:centro|norte|sur|este|oeste|afueras|centre|center|downtown|north|south|suburbs) (?:de"
     r"|of) |(?:las|the) (?:afueras|outskirts|suburbs) (?:de|of) "
 )
-
-
 _TOWN = re.compile(
     r"(?:un |una |a )?(?:small |pequen\w+ )?(?:pueblo|pueblito|pueblecito|aldea|ciudad|town|village"
     r"|barrio)(?: pequen\w+)? (?:de|near|in|cerca de|outside) "
@@ -127,13 +116,10 @@ def place(folded: Folded, start: int, end: int) -> list[Value]:
     stop = _place_end(folded, begin, end)
     if stop is None:
         return []
-    after = re.compile(r", ").match(folded.text, stop, end)
-    if (
-        after
-        and (more := _KNOWN_PLACE.match(folded.text, after.end(), end))
-        and more.group() != folded.text[begin:stop]
-    ):
-        stop = more.end()
+    if folded.text.startswith(", ", stop, end):
+        more = _KNOWN_PLACE.match(folded.text, stop + 2, end)
+        if more and more.group() != folded.text[begin:stop]:
+            stop = more.end()
     return whole(folded, start, stop)
 
 

@@ -29,6 +29,11 @@ class Value:
 
 Reader = Callable[[Folded, int, int], list[Value]]
 
+# The listener, or what only this moment tells.
+_NOT_ONES_OWN = frozenset(
+    ["tu", "tus", "te", "ti", "contigo", "you", "your", "u", "ur", "esto", "eso", "this", "that", "it"]
+)
+
 WORD = re.compile(r"[^\W_]+(?:['.\-+#&/]*[^\W_]+)*[+#]*|" + QUOTED + "+")
 
 # Where a value ends, in either language: another clause, an afterthought, laughter.
@@ -145,24 +150,7 @@ def phrase(folded: Folded, start: int, end: int) -> list[Value]:
     """What somebody does or is after, in their own words up to the end of the clause."""
     end = _phrase_end(folded, start, end)
     words = WORD.findall(folded.text[start:end])
-    second_person = {
-        "tu",
-        "tus",
-        "te",
-        "ti",
-        "contigo",
-        "you",
-        "your",
-        "u",
-        "ur",
-        "esto",
-        "eso",
-        "this",
-        "that",
-        "it",
-        QUOTED,
-    }
-    if not words or len(words) > _PHRASE_WORDS or any(word in second_person or QUOTED in word for word in words):
+    if not words or len(words) > _PHRASE_WORDS or any(word in _NOT_ONES_OWN or QUOTED in word for word in words):
         return []
     value = made(folded, start, end)
     return [value] if value else []
