@@ -1,18 +1,19 @@
 """Chat as the API takes and shows it, in its three documented forms."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from memory_service.extraction.operations import Event
+from memory_service.extraction.statements import Extractor
 from memory_service.fields import Storable, UserId
 from memory_service.models import MAX_TEXT
 from memory_service.personas.schemas import SLUG
 from memory_service.sessions.identity import SessionId
 
 Form = Literal["prompt", "mensaje", "message"]
-_FORMS: tuple[Form, ...] = ("prompt", "mensaje", "message")
+_FORMS: tuple[Form, ...] = get_args(Form)
 
 
 def _not_blank(text: str) -> str:
@@ -61,7 +62,7 @@ class ChatRequest(BaseModel):
     @property
     def learns(self) -> bool | None:
         """Whether to learn from the message: True and False when the client said so; None: as its form does."""
-        return self.extract if self.extract is not None else (None if self.form != "message" else False)
+        return False if self.extract is None and self.form == "message" else self.extract
 
 
 class UsedMemory(BaseModel):
@@ -91,7 +92,7 @@ class ChatAnswer(BaseModel):
     model: str | None = Field(description="The model that answered; null when an agent did.")
     memories: list[UsedMemory]
     learned: list[LearnedField]
-    extractor: Literal["rules", "model"] | None = Field(description="What read the message; null when nothing did.")
+    extractor: Extractor | None = Field(description="What read the message; null when nothing did.")
     problem: str | None = Field(description="What went wrong while learning or recalling; the answer is not affected.")
 
 

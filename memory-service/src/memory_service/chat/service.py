@@ -19,7 +19,8 @@ from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.errors import BadRequest, Conflict
 from memory_service.extraction.operations import Change
-from memory_service.extraction.service import Extractor, learn
+from memory_service.extraction.service import learn
+from memory_service.extraction.statements import Extractor
 from memory_service.ids import make_id
 from memory_service.interactions import service as interactions
 from memory_service.interactions.schemas import InteractionCreate

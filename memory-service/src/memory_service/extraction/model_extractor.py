@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from memory_service.extraction.operations import Event
 from memory_service.extraction.prompt import ANSWER_TOKENS, SCHEMA, Remembered, fits, messages, numbered
 from memory_service.extraction.statements import Statement
 from memory_service.fields import storable
@@ -37,7 +38,7 @@ class ModelOperation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    operation: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+    operation: Event
     field: str
     memory: int = Field(ge=0)
     value: str
@@ -50,7 +51,6 @@ class Extraction:
 
     Attributes:
         problem: what went wrong, for the caller; None when nothing did.
-        failed: True when the message could not be read at all.
     """
 
     statements: tuple[Statement, ...]
@@ -105,9 +105,7 @@ def read_answer(text: str, words: str, remembered: Sequence[Remembered]) -> Extr
             objections.append(str(error))
     if not objections:
         return Extraction(tuple(statements), "extracted" if statements else "nothing")
-    problem = (
-        f"{len(objections)} of the model's {len(operations)} operations left out: {'; '.join(_distinct(objections))}."
-    )
+    problem = f"{len(objections)} of the model's {len(operations)} operations left out: {'; '.join(dict.fromkeys(objections))}."
     return Extraction(tuple(statements), "partial", problem)
 
 
@@ -183,7 +181,3 @@ def _unfenced(text: str) -> str:
     """JSON without the Markdown fence that servers without grammars let through."""
     fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
     return fenced[1] if fenced else text
-
-
-def _distinct(values: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(values))

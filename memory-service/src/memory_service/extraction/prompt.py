@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from memory_service.extraction.operations import Event
 from memory_service.llm.model import Message
 from memory_service.memories.profile import FIELDS
 
@@ -14,8 +15,6 @@ ANSWER_TOKENS = 1024
 # What is remembered is shown so far; more would leave a small model no room for the message itself.
 _SHOWN_CHARACTERS = 2000
 
-OPERATIONS = ("ADD", "UPDATE", "DELETE", "NONE")
-
 # What the model must answer with; servers turn it into a grammar, so every property is required and nothing else allowed.
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -25,7 +24,7 @@ SCHEMA: Mapping[str, Any] = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "operation": {"type": "string", "enum": list(OPERATIONS)},
+                    "operation": {"type": "string", "enum": list(get_args(Event))},
                     "field": {"type": "string", "enum": list(FIELDS)},
                     "memory": {"type": "integer", "description": "Number of the memory it is about; 0 for none."},
                     "value": {"type": "string", "description": "One value, in the words of the message."},

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, model_validator
 
 from memory_service.extraction.operations import Event
+from memory_service.extraction.statements import Extractor
 from memory_service.fields import Storable, UserId
 from memory_service.memories.schemas import MemoryItem
 from memory_service.models import MAX_TEXT
@@ -96,9 +97,7 @@ class MessageLearned(BaseModel):
     success: bool = Field(description="False: the message could not be read; `problem` says why. Nothing was changed.")
     extracted_memories: list[ExtractedMemory]
     response_time_ms: int = Field(ge=0)
-    extractor: Literal["rules", "model"] = Field(
-        description="What read the message; rules when no model is configured."
-    )
+    extractor: Extractor = Field(description="What read the message; rules when no model is configured.")
     problem: str | None = Field(description="What went wrong; with `success`, what was left out, and why.")
 
 
@@ -109,7 +108,5 @@ class Extracted(BaseModel):
     success: bool = Field(description="False: the message could not be read; `problem` says why. Nothing was changed.")
     extracted_memories: list[ExtractedMemory]
     memories: list[MemoryItem] = Field(description="The memories that were written, as they are now.")
-    extractor: Literal["rules", "model"] = Field(
-        description="What read the message; rules when no model is configured."
-    )
+    extractor: Extractor = Field(description="What read the message; rules when no model is configured.")
     problem: str | None = Field(description="What went wrong; with `success`, what was left out, and why.")

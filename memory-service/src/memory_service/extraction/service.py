@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +14,7 @@ from memory_service.extraction.cleaning import own_words
 from memory_service.extraction.model_extractor import Extraction, extract_with_model
 from memory_service.extraction.operations import Change, FieldPlan, plan
 from memory_service.extraction.rules import extract
+from memory_service.extraction.statements import Extractor
 from memory_service.llm.model import LanguageModel
 from memory_service.memories import service as memories
 from memory_service.memories.draft import Draft
@@ -25,7 +26,6 @@ from memory_service.personas.service import CurrentPersona
 
 log = logging.getLogger(__name__)
 
-Extractor = Literal["rules", "model"]
 # Metadata has 5 KB: enough of the evidence to recognise the sentence.
 _EVIDENCE_CHARACTERS = 500
 

@@ -1,6 +1,10 @@
 """What a message says about its author, field by field. Pure."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+# Who reads a message: never both, and never the one in place of the other unasked.
+Extractor = Literal["rules", "model"]
 
 
 @dataclass(frozen=True, slots=True)
