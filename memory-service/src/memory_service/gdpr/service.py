@@ -17,8 +17,6 @@ from memory_service.topics import service as topics
 
 log = logging.getLogger(__name__)
 
-# Ids a statement carries; the protocol takes 32,767 parameters.
-_ERASED_AT_ONCE = 1000
 # Those who store for the viewer at this moment may lock rows in another order; PostgreSQL then ends one of the two.
 _DEADLOCK, _TRIES = "40P01", 3
 
@@ -42,18 +40,15 @@ async def erase(database: Database, owner: str, user_id: str) -> Erased:
 
 async def _erase(connection: AsyncConnection, owner: str, user_id: str) -> Erased:
     for persona_id in await repository.personas_with_topics(connection):
-        await topic_rows.members(
-            connection, persona_id
-        )  # waits for a refresh that may name topics by the viewer's words
+        # Waits for a refresh that may name topics by the viewer's words.
+        await topic_rows.members(connection, persona_id)
     await repository.lock(connection, user_id)
     if not await repository.known(connection, user_id):
         raise unknown(user_id)
     deleted = Deleted.model_validate(await repository.count(connection, user_id))
     tainted = Tainted.model_validate(await repository.learned(connection, user_id))
     await _remove_topics(connection, owner, user_id)
-    ids = await repository.interaction_ids(connection, user_id)
-    for start in range(0, len(ids), _ERASED_AT_ONCE):
-        await interactions.remove_all(connection, ids[start : start + _ERASED_AT_ONCE])
+    await interactions.remove_all(connection, await repository.interaction_ids(connection, user_id))
     await repository.remove_rest(connection, user_id)
     await repository.forget_answers(connection)
     return Erased(user_id=user_id, deleted=deleted, tainted=tainted, message=_message(user_id, tainted))

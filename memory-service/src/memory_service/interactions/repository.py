@@ -20,6 +20,8 @@ _TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8"))
     bindparam("interaction_ids", type_=ARRAY(PGUUID(as_uuid=True)))
 )
 _OPTED_OUT = or_(Session.opt_out_training, User.opt_out_training)
+# Ids a statement carries; the protocol takes 32,767 parameters.
+_REMOVED_AT_ONCE = 1000
 # A human who thinks well of an exchange overrules the hard rules; one who does not leaves it dropped.
 _GOOD = 0.5
 
@@ -143,8 +145,12 @@ async def remove(connection: AsyncConnection, interaction_id: UUID) -> bool:
     return await remove_all(connection, [interaction_id]) == 1
 
 
-async def remove_all(connection: AsyncConnection, interaction_ids: Collection[UUID]) -> int:
-    """The same for many at once; how many there were."""
-    await connection.execute(_TAINT, {"interaction_ids": list(interaction_ids)})
-    result = await connection.execute(delete(Interaction).where(Interaction.id.in_(interaction_ids)))
-    return int(result.rowcount)
+async def remove_all(connection: AsyncConnection, interaction_ids: Sequence[UUID]) -> int:
+    """The same for any number of them; how many there were."""
+    removed = 0
+    for start in range(0, len(interaction_ids), _REMOVED_AT_ONCE):
+        batch = interaction_ids[start : start + _REMOVED_AT_ONCE]
+        await connection.execute(_TAINT, {"interaction_ids": list(batch)})
+        result = await connection.execute(delete(Interaction).where(Interaction.id.in_(batch)))
+        removed += int(result.rowcount)
+    return removed

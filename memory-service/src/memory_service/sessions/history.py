@@ -1,6 +1,5 @@
 """What was said in a session: reading it in order, and erasing it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.interactions import repository as interactions
 from memory_service.models import Interaction, Memory, SessionSummary
 from memory_service.sessions import repository
-
-# Ids a statement carries; the protocol takes 32,767 parameters.
-_ERASED_AT_ONCE = 1000
 
 _EXCHANGES: Select[Any] = select(
     Interaction.id,
@@ -113,14 +109,13 @@ async def erase(connection: AsyncConnection, session_id: UUID, *, keep_learned: 
     await repository.lock(connection, session_id)
     await connection.execute(delete(SessionSummary).where(SessionSummary.session_id == session_id))
     ids = (await connection.scalars(select(Interaction.id).where(Interaction.session_id == session_id))).all()
-    for start in range(0, len(ids), _ERASED_AT_ONCE):
-        batch = ids[start : start + _ERASED_AT_ONCE]
-        if keep_learned:
-            await _detach(connection, batch)
-        await interactions.remove_all(connection, batch)
+    if keep_learned:
+        await _detach(connection, session_id)
+    await interactions.remove_all(connection, ids)
 
 
-async def _detach(connection: AsyncConnection, interaction_ids: Sequence[UUID]) -> None:
+async def _detach(connection: AsyncConnection, session_id: UUID) -> None:
     """Let memories outlive the exchanges they were made from."""
-    statement = update(Memory).where(Memory.source_interaction_id.in_(interaction_ids))
+    said = select(Interaction.id).where(Interaction.session_id == session_id)
+    statement = update(Memory).where(Memory.source_interaction_id.in_(said))
     await connection.execute(statement.values(source_interaction_id=None))
