@@ -34,9 +34,8 @@ class TransactionalRoute(APIRoute):
         async def handle(request: Request) -> Response:
             owner = owner_of(request)
             async with request.app.state.database.transaction(owner) as connection:
-                request.state.owner, request.state.connection = owner, connection
-                key = request.headers.get("idempotency-key") if request.method in _WRITES else None
-                if key is None:
+                request.state.connection = connection
+                if (key := _idempotency_key(request)) is None:
                     return await endpoint(request)
                 return await _once(connection, owner, key, request, endpoint)
 
@@ -55,9 +54,7 @@ class OwnedRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             owner = owner_of(request)
-            request.state.owner = owner
-            key = request.headers.get("idempotency-key") if request.method in _WRITES else None
-            if key is None:
+            if (key := _idempotency_key(request)) is None:
                 return await endpoint(request)
             return await _once_slowly(request.app.state.database, owner, key, request, endpoint)
 
@@ -65,6 +62,10 @@ class OwnedRoute(APIRoute):
 
 
 _Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def _idempotency_key(request: Request) -> str | None:
+    return request.headers.get("idempotency-key") if request.method in _WRITES else None
 
 
 async def _once(connection: AsyncConnection, owner: str, key: str, request: Request, endpoint: _Endpoint) -> Response:
@@ -134,10 +135,5 @@ def _connection(request: Request) -> AsyncConnection:
     return connection
 
 
-def _owner(request: Request) -> str:
-    owner: str = request.state.owner
-    return owner
-
-
 Transaction = Annotated[AsyncConnection, Depends(_connection)]
-OwnerId = Annotated[str, Depends(_owner)]
+OwnerId = Annotated[str, Depends(owner_of)]
