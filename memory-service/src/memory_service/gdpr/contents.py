@@ -1,7 +1,7 @@
 """Everything held of a viewer, item by item, in bounded memory and out of one snapshot."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +57,7 @@ async def everything(
         yield USED_IN, learned._asdict()
 
 
-_Shown = Callable[[AsyncConnection, Sequence[Row[Any]]], Any]
+_Shown = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[list[Mapping[str, Any]]]]
 
 
 def _parts(user_id: str) -> list[tuple[Section, Select[Any], _Shown]]:

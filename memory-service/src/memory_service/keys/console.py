@@ -25,7 +25,6 @@ _HEADINGS = ("KEY ID", "CREATED", "LAST USED", "REVOKED", "REQUESTS/MIN", "METAD
 
 def generate(owner: str, rate_limit: int, metadata: str) -> None:
     """Make a key and print it."""
-
     with _refusals_said_clearly():
         notes = service.parse_metadata(metadata)
 

@@ -13,8 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from memory_service.db import normal_url
 from memory_service.ids import make_id
-from memory_service.models import ApiKey, Owner
-from memory_service.models.tenancy import RateLimitBucket
+from memory_service.models import ApiKey, Owner, RateLimitBucket
 
 
 @asynccontextmanager

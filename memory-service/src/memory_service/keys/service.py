@@ -103,8 +103,10 @@ def parse_metadata(text: str) -> dict[str, Any]:
 
 
 def _check_owner(owner: str) -> None:
-    """Raises:
-    BadRequest: no owner can have that name.
+    """Refuse what cannot name an owner.
+
+    Raises:
+        BadRequest: no owner can have that name.
     """
     try:
         storable(owner)
