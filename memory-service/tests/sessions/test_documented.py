@@ -233,6 +233,29 @@ async def test_what_one_door_stores_the_other_shows(client: httpx.AsyncClient, n
     assert (await client.get("/sessions/user_123/memory")).json()["preferences"] == {"theme": "dark"}
 
 
+async def test_a_memory_stored_as_a_sentence_alone_goes_round_unchanged(
+    client: httpx.AsyncClient, named: dict[str, Any]
+) -> None:
+    body = {"user_id": "antonio", "type": "fact", "key": "city", "content": "city: Madrid"}
+    assert (await client.post("/memory", json=body)).status_code == 200
+    shown = (await client.get("/sessions/user_123/memory")).json()
+    assert shown["profile"] == {"city": "Madrid"}
+    assert (await client.put("/sessions/user_123/memory", json=shown)).json() == shown
+    (stored,) = (await client.get("/memory", params={"user_id": "antonio"})).json()
+    assert stored["content"] == "city: Madrid"
+
+
+async def test_memories_put_at_the_same_moment_replace_each_other_one_by_one(
+    client: httpx.AsyncClient, named: dict[str, Any]
+) -> None:
+    await client.put("/sessions/user_123/memory", json=_MEMORY)
+    bodies = [{"profile": {"turn": turn}, "facts": [f"Turno {turn}"]} for turn in range(6)]
+    answers = await asyncio.gather(*(client.put("/sessions/user_123/memory", json=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [200] * 6
+    left = (await client.get("/sessions/user_123/memory")).json()
+    assert left["facts"] == [f"Turno {left['profile']['turn']}"]
+
+
 @pytest.mark.parametrize(
     ("body", "named_field"),
     [

@@ -11,6 +11,7 @@ from memory_service.fields import Storable, storable
 from memory_service.memories import service as memories
 from memory_service.memories.draft import Draft
 from memory_service.memories.profile import MAX_CONTENT, MAX_KEY, content_of
+from memory_service.memories.repository import hold_user
 from memory_service.memories.schemas import MemoryItem
 from memory_service.sessions.service import Conversation
 
@@ -111,6 +112,7 @@ async def replace(
     connection: AsyncConnection, owner: str, session: Conversation, wanted: StructuredMemory
 ) -> StructuredMemory:
     """Make the sections what `wanted` says: other values supersede, names left out end, facts left out are forgotten."""
+    await hold_user(connection, session.user_id)  # two who replace at once must not both start from the same memories
     known = await memories.current(connection, session.user_id, persona_id=session.persona.id)
     kept = await _end_the_rest(connection, session, known, _keyed(wanted))
     for key, (kind, value) in _keyed(wanted).items():
