@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DEFINITIONS := constraints.txt pyproject.toml memory-service/pyproject.toml training/pyproject.toml dashboard/pyproject.toml
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
-PACKAGES := -e . -e 'memory-service[embedded,embed,backup]' -e training -e dashboard
+PACKAGES := -e . -e 'memory-service[embedded,embed,models,backup]' -e training -e dashboard
 # torch and scientific libraries spin when they share cores; one thread each is faster here (measured on 2 cores).
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false

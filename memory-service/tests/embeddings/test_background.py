@@ -1,4 +1,4 @@
-"""An embedder that loads, fails, is slow, or is told to stop; questions go before memories."""
+"""An embedder that loads, fails, is slow, or is told to stop."""
 
 import asyncio
 import threading
@@ -11,7 +11,6 @@ import pytest
 from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import Embedder, EmbedderNotReady, EmbedderUnavailable, Kind, Vectors
-from memory_service.embeddings.thread import EmbeddingThread, Urgency
 
 
 @dataclass
@@ -93,29 +92,3 @@ async def test_closing_does_not_wait_for_a_model_that_is_still_loading(database:
     await embedder.close()
     assert time.monotonic() - begun < 1
     gate.set()
-
-
-async def test_questions_go_before_memories_and_errors_come_back() -> None:
-    thread, order, gate = EmbeddingThread(), list[str](), threading.Event()
-
-    def note(name: str) -> str:
-        order.append(name)
-        return name
-
-    first = asyncio.create_task(thread.run(Urgency.MEMORY, lambda: gate.wait(10)))
-    await asyncio.sleep(0.05)
-    waiting = [
-        asyncio.create_task(thread.run(urgency, lambda name=name: note(name)))  # type: ignore[misc]
-        for name, urgency in (("m1", Urgency.MEMORY), ("m2", Urgency.MEMORY), ("q", Urgency.QUESTION))
-    ]
-    taken_back = asyncio.create_task(thread.run(Urgency.MEMORY, lambda: note("cancelled")))
-    failing = asyncio.create_task(thread.run(Urgency.MEMORY, lambda: int("no number")))
-    await asyncio.sleep(0.05)
-    taken_back.cancel()
-    gate.set()
-    assert await asyncio.gather(*waiting) == ["m1", "m2", "q"]
-    with pytest.raises(ValueError, match="no number"):
-        await failing
-    assert await first is True
-    assert order == ["q", "m1", "m2"]
-    thread.close()

@@ -15,12 +15,13 @@ from memory_service.embeddings.embedder import (
     Embedder,
     EmbedderNotReady,
     EmbedderUnavailable,
+    InRuns,
     Kind,
     Vectors,
 )
+from memory_service.embeddings.loading import load as load_model
 from memory_service.embeddings.registry import ModelMismatch, agree_on_model
-from memory_service.embeddings.sentence_transformer import load as load_model
-from memory_service.embeddings.thread import EmbeddingThread, Urgency
+from memory_service.embeddings.thread import EmbeddingThread
 from memory_service.health import PartHealth
 from memory_service.settings import Settings
 
@@ -83,8 +84,7 @@ class BackgroundEmbedder:
         embedder = self._embedder
         if embedder is None or self._thread is None or self._status != "ok":
             raise EmbedderNotReady(self._detail)
-        urgency = Urgency.QUESTION if kind == "question" else Urgency.MEMORY
-        return await self._thread.run(urgency, lambda: embedder.embed(texts, kind))
+        return await self._thread.embed(embedder, texts, kind)
 
     def health(self) -> PartHealth:
         """How the embedder is, with the model's name and dimension."""
@@ -93,7 +93,7 @@ class BackgroundEmbedder:
 
     async def _prepare(self, thread: EmbeddingThread) -> None:
         try:
-            self._embedder = await thread.run(Urgency.MEMORY, self._load)
+            self._embedder = await thread.run(self._load)
             self.model_id = await self._agree(self._embedder)
         except (EmbedderUnavailable, ModelMismatch) as error:
             self._status, self._detail = "failed", str(error)
@@ -103,7 +103,7 @@ class BackgroundEmbedder:
             self._detail = f"EMBEDDING_MODEL={self._setting} could not be loaded: {error}. See the service's log."
             log.exception("No embedder")
         else:
-            self._status, self._detail = "ok", f"revision {self._embedder.revision or 'unknown'}"
+            self._status, self._detail = "ok", _described(self._embedder)
         self._decided.set()
 
     async def _agree(self, embedder: Embedder) -> int:
@@ -114,6 +114,11 @@ class BackgroundEmbedder:
             except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                 log.warning("The embedder waits for the database (%s)", type(error).__name__)
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _described(embedder: Embedder) -> str:
+    revision = f"revision {embedder.revision or 'unknown'}"
+    return f"{revision}, on {embedder.engine}" if isinstance(embedder, InRuns) else revision
 
 
 def configured_embedder(settings: Settings, database: Database, load: Load | None = None) -> BackgroundEmbedder:

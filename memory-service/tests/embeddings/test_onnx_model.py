@@ -1,0 +1,93 @@
+"""ONNX Runtime makes the vectors that sentence-transformers makes, whatever the texts and however many at once."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from memory_service.embeddings.embedder import RUN_TOKENS, Kind, batches
+from memory_service.embeddings.onnx_model import OnnxEmbedder
+from memory_service.embeddings.sentence_transformer import SentenceTransformerEmbedder
+
+TEXTS = [
+    "",
+    " ",
+    "\n\t",
+    "a",
+    "¿Qué tal? 🐱🐱",
+    "I have a cat",
+    "El perro de Ana ladra cuando llaman a la puerta, ñandú ÑANDÚ.",
+    "日本語のテキストと한국어",
+    "x" * 5_000,
+    "palabra " * 900,
+    "The borrow checker hates me, and I hate it back. " * 4,
+    "e\u0301 decomposed, é composed, \u200bzero width, \x00 nothing, \ufffd",
+]
+
+
+def nearness(embedder: OnnxEmbedder, other: SentenceTransformerEmbedder, texts: Sequence[str]) -> np.ndarray:
+    """Cosine of each text's two vectors."""
+    return np.sum(embedder.embed(texts, "memory") * other.embed(texts, "memory"), axis=1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, len(TEXTS), 3 * len(TEXTS)])
+def test_the_vectors_are_those_of_sentence_transformers(
+    minilm: OnnxEmbedder, reference: SentenceTransformerEmbedder, size: int
+) -> None:
+    texts = (TEXTS * 3)[:size] if size > len(TEXTS) else random.Random(size).sample(TEXTS, size)
+    assert nearness(minilm, reference, texts).min() >= 0.9999
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), min_size=1, max_size=6))
+def test_any_texts_have_the_same_vectors_in_both(
+    minilm: OnnxEmbedder, reference: SentenceTransformerEmbedder, texts: list[str]
+) -> None:
+    assert nearness(minilm, reference, texts).min() >= 0.9999
+
+
+def test_stores_made_before_go_on(minilm: OnnxEmbedder, reference: SentenceTransformerEmbedder) -> None:
+    assert (minilm.name, minilm.dimension) == (reference.name, reference.dimension)
+    assert minilm.revision == reference.revision == "b5c9b60c7a7a67a1"  # as stored by the first release
+
+
+def test_the_packaged_model_makes_vectors_of_length_one(minilm: OnnxEmbedder) -> None:
+    vectors = minilm.embed(["I have a cat", "Do I own a pet?", "The borrow checker hates me", ""], "memory")
+    assert (vectors.dtype, vectors.shape) == (np.float32, (4, 384))
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
+
+
+def test_the_same_text_has_the_same_vector(minilm: OnnxEmbedder) -> None:
+    alone, beside = minilm.embed(["un gato"], "question"), minilm.embed(["otra cosa " * 40, "un gato"], "memory")
+    assert alone[0] == pytest.approx(beside[1], abs=1e-5)
+
+
+def test_no_texts_are_no_vectors(minilm: OnnxEmbedder) -> None:
+    assert minilm.embed([], "memory").shape == (0, 384)
+
+
+@pytest.mark.parametrize("kind", ["memory", "question"])
+def test_what_cannot_be_a_text_is_refused(minilm: OnnxEmbedder, kind: Kind) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        minilm.embed(["half a pair: \ud83d"], kind)
+
+
+@given(st.lists(st.integers(2, 512), max_size=80), st.integers(2, 600))
+def test_batches_hold_every_text_once_and_keep_within_their_tokens(lengths: list[int], most: int) -> None:
+    made = list(batches(lengths, most))
+    assert sorted(place for batch in made for place in batch) == list(range(len(lengths)))
+    for batch in made:
+        assert len(batch) == 1 or max(lengths[place] for place in batch) * len(batch) <= most
+    longest = [max(lengths[place] for place in batch) for batch in made]
+    assert longest == sorted(longest)
+
+
+def test_many_texts_are_embedded_in_short_runs(minilm: OnnxEmbedder) -> None:
+    texts = [" ".join(["gato"] * (1 + place % 40)) for place in range(100)]
+    places = [list(places) for places, _ in minilm.runs(texts, "memory")]
+    assert sorted(place for run in places for place in run) == list(range(100))
+    assert max(len(run) for run in places) > 8
+    assert all(max(place % 40 for place in run) * len(run) <= RUN_TOKENS for run in places)
