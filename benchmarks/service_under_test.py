@@ -150,5 +150,6 @@ def hardware() -> dict[str, Any]:
             "load_average": round(load, 2) if load is not None else None,
             "system": platform.platform(),
             "python": platform.python_version(),
+            "threads": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "EMBEDDING_THREADS")},
         },
     }

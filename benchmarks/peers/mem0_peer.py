@@ -14,7 +14,7 @@ from typing import IO, Any
 from memory_service.embedded import EmbeddedPostgres
 
 NAME = "mem0 2.2.1"
-# torch first and alone: its plain name takes the build for this machine's processor, if that is what pip is set up for.
+# torch first and alone: its plain name takes the build for this machine, where pip is set up for one.
 _STEPS = (
     ("torch==2.13.0",),
     ("mem0ai==2.2.1", "psycopg[binary,pool]", "sentence-transformers"),
