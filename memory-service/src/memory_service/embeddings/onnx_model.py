@@ -24,6 +24,8 @@ _RUNTIME_ERRORS = (
 )
 # Weights of a network with a head (BertForMaskedLM) lie under this prefix.
 _PREFIX = "bert."
+# Stored by older releases of transformers: 0, 1, 2, …
+_INDICES = ("embeddings.position_ids", "bert.embeddings.position_ids")
 
 
 class OnnxEmbedder:
@@ -93,6 +95,9 @@ def _tokenizer(config: SentenceConfig) -> Tokenizer:
 def _graph(config: SentenceConfig) -> Graph:
     weights = _weights(config)
     try:
+        positions = len(weights["embeddings.position_embeddings.weight"])
+        if positions < config.window:
+            raise NotUnderstood(f"it has {positions} position embeddings for {config.window} tokens")
         return sentence_encoder(config.shape, weights, config.pooling)
     except KeyError as error:
         raise NotUnderstood(f"model.safetensors holds no {error.args[0]}") from error
@@ -108,7 +113,7 @@ def _weights(config: SentenceConfig) -> Weights:
         weights = load_file(file)
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise NotUnderstood(f"{file.name} cannot be read: {error}") from error
-    odd = next((name for name, values in weights.items() if values.dtype.kind not in "fi"), None)
+    odd = next((name for name, values in weights.items() if values.dtype.kind != "f" and name not in _INDICES), None)
     if odd is not None:
         raise NotUnderstood(f"{odd} in {file.name} is {weights[odd].dtype}")
     return {name.removeprefix(_PREFIX): values for name, values in weights.items()}
