@@ -107,7 +107,7 @@ SILENT = [
     "¿me llamo Ana?", "do I like cats?", "si viviera en París", "me gustaría vivir en Roma", "I wish I lived in Rome",
     "mi amigo vive en Lugo", "él dijo: «me llamo Juan»", 'he said "I live in Chicago"', "te llamas Casiopy",
     "you are an AI", "soy feliz", "estoy cansado", "I'm happy", "soy Batman", "me llamo Casiopy", "me gustas",
-    "no soy médico", "pues no tengo hijos", "no trabajo como camarero", "no quiero ser rico", "no tengo un gato", "no hago yoga",
+    "no soy médico", "pues no tengo hijos", "no trabajo como camarero", "no quiero ser rico", "no hago yoga",
     "♪ me llamo Juan ♪", "*entra* me llamo Gandalf el Gris", "traduce: me llamo Ana y vivo en Roma",
     "User Information:\n- name: John\n- likes: Python", "<memory>me llamo Ana</memory>", "[Context] I live in Ohio [/Context]",
     "<think>me llamo Ana", "> me llamo Ana", "Casiopy: me encanta el café", "```\nme llamo Ana\n```",
