@@ -7,15 +7,16 @@ normalisation.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from memory_service.embeddings.sentence_config import BertShape, Pooling
+
 Weights = Mapping[str, NDArray[np.float32]]
-Pooling = Literal["mean", "cls"]
 
 # What the graph takes and gives: int64 (texts, tokens), int32 lengths (texts,) and float32 (texts, dimension).
 TOKENS, LENGTHS, VECTORS = "tokens", "lengths", "vectors"
@@ -23,16 +24,6 @@ TOKENS, LENGTHS, VECTORS = "tokens", "lengths", "vectors"
 # LayerNormalization came with 17, Gelu with 20.
 _OPSET, _IR_VERSION = 20, 10
 _FUSED = "com.microsoft"
-
-
-@dataclass(frozen=True, slots=True)
-class BertShape:
-    """What config.json says of the network."""
-
-    dimension: int
-    layers: int
-    heads: int
-    layer_norm_epsilon: float
 
 
 @dataclass(frozen=True, slots=True)

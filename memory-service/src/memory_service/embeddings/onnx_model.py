@@ -1,15 +1,16 @@
 """BERT sentence encoders on ONNX Runtime: the vectors of sentence-transformers without torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer, normalizers
 
-from memory_service.embeddings.bert_graph import LENGTHS, TOKENS, VECTORS, Graph, Weights, sentence_encoder
+from memory_service.embeddings.bert_graph import LENGTHS, TOKENS, VECTORS, Graph, sentence_encoder
 from memory_service.embeddings.embedder import Kind, Run, Vectors, batches, checked, gathered
 from memory_service.embeddings.model_folder import ModelFolder
 from memory_service.embeddings.sentence_config import NotUnderstood, SentenceConfig, read
@@ -24,8 +25,6 @@ _RUNTIME_ERRORS = (
 )
 # Weights of a network with a head (BertForMaskedLM) lie under this prefix.
 _PREFIX = "bert."
-# Stored by older releases of transformers: 0, 1, 2, …
-_INDICES = ("embeddings.position_ids", "bert.embeddings.position_ids")
 
 
 class OnnxEmbedder:
@@ -93,30 +92,42 @@ def _tokenizer(config: SentenceConfig) -> Tokenizer:
 
 
 def _graph(config: SentenceConfig) -> Graph:
-    weights = _weights(config)
-    try:
-        positions = len(weights["embeddings.position_embeddings.weight"])
-        if positions < config.window:
-            raise NotUnderstood(f"it has {positions} position embeddings for {config.window} tokens")
-        return sentence_encoder(config.shape, weights, config.pooling)
-    except KeyError as error:
-        raise NotUnderstood(f"model.safetensors holds no {error.args[0]}") from error
-    except ValueError as error:
-        raise NotUnderstood(f"the weights do not fit config.json: {error}") from error
-
-
-def _weights(config: SentenceConfig) -> Weights:
     file = config.transformer / "model.safetensors"
     if not file.is_file():
         raise NotUnderstood("model.safetensors is missing")
     try:
-        weights = load_file(file)
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        with safe_open(file, framework="numpy") as content:
+            weights = _Stored(content)
+            positions = len(weights["embeddings.position_embeddings.weight"])
+            if positions < config.window:
+                raise NotUnderstood(f"it has {positions} position embeddings for {config.window} tokens")
+            return sentence_encoder(config.shape, weights, config.pooling)
+    except KeyError as error:
+        raise NotUnderstood(f"model.safetensors holds no {error.args[0]}") from error
+    except (SafetensorError, OSError, TypeError) as error:
         raise NotUnderstood(f"{file.name} cannot be read: {error}") from error
-    odd = next((name for name, values in weights.items() if values.dtype.kind != "f" and name not in _INDICES), None)
-    if odd is not None:
-        raise NotUnderstood(f"{odd} in {file.name} is {weights[odd].dtype}")
-    return {name.removeprefix(_PREFIX): values for name, values in weights.items()}
+    except ValueError as error:
+        raise NotUnderstood(f"the weights do not fit config.json: {error}") from error
+
+
+class _Stored(Mapping[str, NDArray[np.float32]]):
+    """Weights read from their file one at a time, so that memory never holds all of them twice."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._stored = {name.removeprefix(_PREFIX): name for name in content.keys()}  # noqa: SIM118  (no mapping)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        values = self._content.get_tensor(self._stored[name])
+        if values.dtype.kind != "f":
+            raise NotUnderstood(f"{name} in model.safetensors is {values.dtype}")
+        return np.asarray(values, np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
 
 
 def _session(graph: Graph, threads: int) -> onnxruntime.InferenceSession:

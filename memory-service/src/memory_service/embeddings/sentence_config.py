@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from memory_service.embeddings.bert_graph import BertShape, Pooling
 from memory_service.embeddings.embedder import Kind
+
+Pooling = Literal["mean", "cls"]
 
 # The E5 family was trained with these words before every text, but its older releases do not declare them.
 _E5_PROMPTS: dict[Kind, str] = {"memory": "passage: ", "question": "query: "}
@@ -58,6 +59,16 @@ _NORMALISER_SWITCHES = {
 
 class NotUnderstood(Exception):
     """The folder declares something that only sentence-transformers can honour; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class BertShape:
+    """What config.json says of the network."""
+
+    dimension: int
+    layers: int
+    heads: int
+    layer_norm_epsilon: float
 
 
 @dataclass(frozen=True, slots=True)
