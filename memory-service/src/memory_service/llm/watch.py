@@ -16,7 +16,7 @@ _FRESH_SECONDS = 30.0
 class ModelWatch:
     """Remembers the last answer of the model's server; asks again when /health is asked and the answer is old."""
 
-    def __init__(self, model: ConfiguredModel | None) -> None:
+    def __init__(self, model: "ConfiguredModel | None") -> None:
         self._model = model
         self._asked_at = 0.0
         self._asking: asyncio.Task[None] | None = None
