@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -96,6 +96,8 @@ def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Storable = AfterValidator(storable)
+# Who may hear of it again: this viewer alone, the streamer alone, or everybody.
+Audience = Literal["viewer", "streamer", "public"]
 Moment = Annotated[datetime, AfterValidator(_in_utc)]
 PastMoment = Annotated[datetime, AfterValidator(_in_utc), AfterValidator(_within_reach)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_object)]

@@ -34,17 +34,24 @@ async def agree(database: Database, model: Model) -> int:
 
 async def store_vector(superuser: AsyncEngine, model_id: int) -> None:
     """A vector of some owner, as small as the schema lets it be."""
+    owner = f"owner-{uuid4().hex[:8]}"
     async with superuser.begin() as connection:
         await connection.execute(
             text("""
                 WITH o AS (INSERT INTO owners (id) VALUES (:owner) RETURNING id),
                      u AS (INSERT INTO users (owner_id, id) SELECT id, 'v' FROM o RETURNING owner_id),
                      m AS (INSERT INTO memories (id, owner_id, user_id, type, content)
-                           SELECT gen_random_uuid(), owner_id, 'v', 'fact', 'x' FROM u RETURNING id, owner_id)
-                INSERT INTO embeddings (id, owner_id, user_id, memory_id, model_id, embedding)
-                SELECT gen_random_uuid(), owner_id, 'v', id, :model, '[1,0]' FROM m
+                           SELECT gen_random_uuid(), owner_id, 'v', 'fact', 'x' FROM u RETURNING id)
+                SELECT count(*) FROM m
             """),
-            {"owner": f"owner-{uuid4().hex[:8]}", "model": model_id},
+            {"owner": owner},
+        )
+        await connection.execute(
+            text("""
+                INSERT INTO embeddings (owner_id, user_id, document_id, model_id, embedding)
+                SELECT owner_id, 'v', id, :model, '[1,0]' FROM recall_documents WHERE owner_id = :owner
+            """),
+            {"owner": owner, "model": model_id},
         )
 
 

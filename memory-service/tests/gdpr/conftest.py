@@ -90,12 +90,9 @@ async def _beside_the_api(superuser: AsyncEngine, viewer: Viewer) -> None:
     for statement in (
         "INSERT INTO session_summaries (session_id, owner_id, text, written_by) "
         "VALUES (:session, :owner, :secret, 'operator')",
-        "INSERT INTO embeddings (id, owner_id, user_id, interaction_id, model_id, embedding) "
-        "SELECT gen_random_uuid(), :owner, :user, id, :model, '[1,0.5]'::halfvec FROM interactions "
-        "WHERE owner_id = :owner AND user_id = :user",
-        "INSERT INTO embeddings (id, owner_id, user_id, memory_id, model_id, embedding) "
-        "SELECT gen_random_uuid(), :owner, :user, id, :model, '[0,1]'::halfvec FROM memories "
-        "WHERE owner_id = :owner AND user_id = :user",
+        "INSERT INTO embeddings (owner_id, user_id, document_id, model_id, embedding) "
+        "SELECT :owner, :user, id, :model, CASE WHEN memory_id IS NULL THEN '[1,0.5]' ELSE '[0,1]' END::halfvec "
+        "FROM recall_documents WHERE owner_id = :owner AND user_id = :user",
         "INSERT INTO topics (id, owner_id, persona_id, label, keywords) "
         "VALUES (:topic, :owner, :persona, :secret, ARRAY[:secret])",
         "INSERT INTO interaction_topics (interaction_id, topic_id, owner_id, similarity) "

@@ -36,8 +36,9 @@ async def everyone_else(superuser: AsyncEngine, owner: str, user_id: str) -> dic
     """Ids of the rows of a viewer, by table."""
     rows = {}
     async with superuser.connect() as connection:
-        for table in ("sessions", "interactions", "memories", "embeddings"):
-            query = text(f"SELECT id FROM {table} WHERE owner_id = :owner AND user_id = :user")
+        for table in ("sessions", "interactions", "memories", "recall_documents", "embeddings"):
+            key = "document_id" if table == "embeddings" else "id"
+            query = text(f"SELECT {key} FROM {table} WHERE owner_id = :owner AND user_id = :user")
             rows[table] = {str(one) for one in await connection.scalars(query, {"owner": owner, "user": user_id})}
     return rows
 

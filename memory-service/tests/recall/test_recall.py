@@ -42,7 +42,8 @@ async def test_a_hit_explains_itself(service: Service, owner: str) -> None:
         await caller.tell_all("luna", LUNA)
         hits = (await caller.recall("luna", "¿Cómo se llama mi gato?"))["hits"]
         top = hits[0]["explain"]
-        assert (top["dense"]["rank"], top["lexical"]["rank"], top["fused"]) == (1, 1, 1.0)
+        assert (top["dense"]["rank"], top["lexical"]["rank"]) == (1, 1)
+        assert top["fused"] == max(hit["explain"]["fused"] for hit in hits) > 0.4
         assert -1 <= top["dense"]["score"] <= 1
         assert "se parece por el significado (puesto 1" in top["reason"]
         assert "«gato»" in top["reason"]
@@ -60,7 +61,8 @@ async def test_one_arm_alone_can_be_asked(service: Service, owner: str) -> None:
         lexical = (await caller.recall("luna", "gato", arms=["lexical"]))["hits"]
         assert len(dense) == len(LUNA)
         assert all(hit["explain"]["lexical"] is None for hit in dense)
-        assert [hit["input_text"] for hit in lexical] == [LUNA[0]]
+        # What follows in the same session is found with it, further down: an answer may not repeat its question's words.
+        assert [hit["input_text"] for hit in lexical] == [LUNA[0], LUNA[1]]
         assert lexical[0]["explain"]["dense"] is None
         assert "no pidió el brazo denso" in lexical[0]["explain"]["reason"]
 

@@ -25,8 +25,8 @@ ROWS = {
     """'{"score": 0.9, "drops": [], "signals": [], "scorer_version": "x"}', 'h')""",
     "session_summaries": "(session_id, owner_id, text, written_by) VALUES (:session, :owner, :secret, 'operator')",
     "memories": "(id, owner_id, user_id, type, content) VALUES (:memory, :owner, :user, 'fact', :secret)",
-    "embeddings": "(id, owner_id, user_id, interaction_id, model_id, embedding) "
-    "VALUES (:embedding, :owner, :user, :interaction, :model, '[1,0]'::halfvec)",
+    "embeddings": "(owner_id, user_id, document_id, model_id, embedding) "
+    "SELECT :owner, :user, id, :model, '[1,0]'::halfvec FROM recall_documents WHERE interaction_id = :interaction",
     "feedback": "(id, owner_id, interaction_id, rating, comment) VALUES (:feedback, :owner, :interaction, 5, :secret)",
     "topics": "(id, owner_id, persona_id, label, keywords) VALUES (:topic, :owner, :persona, :secret, ARRAY[:secret])",
     "interaction_topics": "(interaction_id, topic_id, owner_id, similarity) VALUES (:interaction, :topic, :owner, 0.5)",
@@ -40,7 +40,7 @@ ROWS = {
     "VALUES (:deployment, :owner, :adapter, :secret, 'h', true)",
     "idempotent_requests": "(owner_id, key, request_hash, status, body) VALUES (:owner, :secret, 'h', 200, 'b')",
 }
-_IDS = "api_key persona entry session interaction memory embedding feedback topic export adapter deployment"  # one UUID each
+_IDS = "api_key persona entry session interaction memory feedback topic export adapter deployment"  # one UUID each
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ async def tenants(superuser: AsyncEngine) -> AsyncIterator[tuple[Tenant, Tenant]
             await connection.execute(text("INSERT INTO owners (id) VALUES (:owner)"), tenant.values)
             for table, columns in ROWS.items():
                 await connection.execute(text(f"INSERT INTO {table} {columns}"), tenant.values)
+            document = text("SELECT id FROM recall_documents WHERE interaction_id = :interaction")
+            tenant.values["document"] = await connection.scalar(document, tenant.values)
     yield made
     async with superuser.begin() as connection:
         for tenant in made:

@@ -23,10 +23,14 @@ _STORE = text("""
          i AS (INSERT INTO interactions (id, owner_id, persona_id, session_id, user_id, input_text, output_text,
                                          quality_score, quality, content_hash, embedding_status)
                SELECT t.id, :o, :p, s.id, s.user_id, t.said, '*suspiro* Obvio, mortal.', 0.5, '{}', '', 'done'
-               FROM s, unnest(CAST(:ids AS uuid[]), CAST(:said AS text[])) AS t (id, said) RETURNING id, user_id)
-    INSERT INTO embeddings (id, owner_id, user_id, interaction_id, model_id, embedding)
-    SELECT gen_random_uuid(), :o, i.user_id, i.id, :model, CAST(t.vector AS halfvec)
-    FROM i JOIN unnest(CAST(:ids AS uuid[]), CAST(:vectors AS text[])) AS t (id, vector) USING (id)
+               FROM s, unnest(CAST(:ids AS uuid[]), CAST(:said AS text[])) AS t (id, said) RETURNING id)
+    SELECT count(*) FROM i
+""")
+_STORE_VECTORS = text("""
+    INSERT INTO embeddings (owner_id, user_id, document_id, model_id, embedding)
+    SELECT :o, d.user_id, d.id, :model, CAST(t.vector AS halfvec)
+    FROM recall_documents AS d
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:vectors AS text[])) AS t (id, vector) ON d.interaction_id = t.id
 """)
 
 
@@ -63,7 +67,8 @@ async def store(database: Database, owner: str, persona: UUID, model: int, each:
             vectors.append(str((vector / np.linalg.norm(vector)).round(5).tolist()))
     parameters = {"o": owner, "p": persona, "ids": [uuid4() for _ in said], "said": said, "vectors": vectors}
     async with database.transaction(owner) as connection:
-        await connection.execute(_STORE, parameters | {"model": model})
+        await connection.execute(_STORE, parameters)
+        await connection.execute(_STORE_VECTORS, parameters | {"model": model})
 
 
 async def test_topics_are_found_labelled_and_shown(

@@ -14,7 +14,7 @@ from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import Kind, Vectors
 from memory_service.embeddings.queue import enqueue_embedding, enqueue_memory_embedding
-from memory_service.models import Embedding, Interaction, Memory
+from memory_service.models import Embedding, Interaction, Memory, RecallDocument
 from memory_service.worker import Worker
 from sqlalchemy import Select, func, insert, select, text
 
@@ -132,8 +132,9 @@ async def memory_statuses(database: Database, owner: str) -> list[str]:
 
 
 async def embedded(database: Database, owner: str) -> set[UUID]:
-    """The interactions and typed memories that have a vector, by the columns that name them."""
-    return set(await _all(database, owner, select(func.coalesce(Embedding.interaction_id, Embedding.memory_id))))
+    """The interactions and typed memories that have a vector, by the documents that name them."""
+    named = select(func.coalesce(RecallDocument.interaction_id, RecallDocument.memory_id))
+    return set(await _all(database, owner, named.join(Embedding, Embedding.document_id == RecallDocument.id)))
 
 
 async def _all(database: Database, owner: str, statement: Select[Any]) -> list[Any]:

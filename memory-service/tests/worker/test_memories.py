@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 from memory_service.db import Database
-from memory_service.models import Embedding, Memory
+from memory_service.models import Embedding, Memory, RecallDocument
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,7 +31,8 @@ async def test_memories_and_exchanges_get_their_own_vectors(migrated_url: str, d
     assert await statuses(database, "ana") == ["done"]
     assert sorted(one for call in model.calls for one in call) == ["city: Madrid", "hola", "likes: rain", "likes: snow"]
     async with database.transaction("ana") as connection:
-        of_memories = select(Embedding.memory_id).where(Embedding.interaction_id.is_(None))
+        of_memories = select(RecallDocument.memory_id).join(Embedding, Embedding.document_id == RecallDocument.id)
+        of_memories = of_memories.where(RecallDocument.interaction_id.is_(None))
         assert set((await connection.scalars(of_memories)).all()) == set(known)
 
 

@@ -11,6 +11,7 @@ from memory_service.models import EmbeddingModel, Owner
 # Any number, the same for every process: two starting at once agree on one model.
 _REGISTRY_LOCK = 882_020_252
 _ANY_VECTOR = text("SELECT EXISTS (SELECT FROM embeddings)")
+_INDEX_VECTORS = text("SELECT index_vectors(:model)")
 _AS_OWNER = text("SELECT set_config('app.owner_id', :owner, true)")
 
 
@@ -53,7 +54,9 @@ async def agree_on_model(connection: AsyncConnection, model: ModelIdentity) -> i
     statement = statement.on_conflict_do_update(
         index_elements=["name", "revision"], set_={"active": True, "dimension": model.dimension}
     )
-    return int((await connection.execute(statement.returning(EmbeddingModel.id))).scalar_one())
+    model_id = int((await connection.execute(statement.returning(EmbeddingModel.id))).scalar_one())
+    await connection.execute(_INDEX_VECTORS, {"model": model_id})
+    return model_id
 
 
 def _same(active: ModelIdentity, model: ModelIdentity) -> bool:

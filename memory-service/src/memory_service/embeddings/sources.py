@@ -1,4 +1,4 @@
-"""The two kinds of rows that get vectors: which texts stand for a row, and which column its vector names it in."""
+"""The two kinds of rows that get vectors: which texts stand for a row, and which column their documents name them in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
 from memory_service.embeddings.texts import embedded_text
-from memory_service.models import Embedding, Interaction, Memory
+from memory_service.models import Interaction, Memory, RecallDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Source:
         table: the rows, with `embedding_status`.
         columns: what `text` reads of a row; the column types decrypt it.
         text: what stands for a row when it is embedded.
-        vector_of: the column of `embeddings` that names a row.
+        document_of: the column of `recall_documents` that names a row.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Source:
     table: type[Interaction] | type[Memory]
     columns: tuple[InstrumentedAttribute[Any], ...]
     text: Callable[[Row[Any]], str]
-    vector_of: InstrumentedAttribute[Any]
+    document_of: InstrumentedAttribute[Any]
 
 
 INTERACTIONS = Source(
@@ -38,7 +38,7 @@ INTERACTIONS = Source(
     table=Interaction,
     columns=(Interaction.input_text, Interaction.output_text, Interaction.dropped),
     text=lambda row: embedded_text(row.input_text, row.output_text, dropped=row.dropped),
-    vector_of=Embedding.interaction_id,
+    document_of=RecallDocument.interaction_id,
 )
 MEMORIES = Source(
     name="memories",
@@ -46,6 +46,6 @@ MEMORIES = Source(
     table=Memory,
     columns=(Memory.content,),
     text=lambda row: str(row.content),
-    vector_of=Embedding.memory_id,
+    document_of=RecallDocument.memory_id,
 )
 SOURCES = (INTERACTIONS, MEMORIES)

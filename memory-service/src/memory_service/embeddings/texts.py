@@ -1,4 +1,11 @@
-"""Which text stands for an exchange when it is embedded."""
+"""Which texts stand for an exchange or a memory when it is embedded: all of it, and the passages of a long one."""
+
+import re
+
+# A passage has at least so many characters, so that it says something alone, and a text at most so many passages: what a
+# 30,000-character paste costs is bounded.
+_PASSAGE, _MOST_PASSAGES = 120, 16
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 
 
 # One vector for both sides together. Measured on the LoCoMo development conversations with two turns paired as one
@@ -14,3 +21,19 @@ def embedded_text(input_text: str, output_text: str, *, dropped: bool) -> str:
     if dropped or not output_text.strip():
         return input_text
     return f"{input_text}\n{output_text}"
+
+
+def passages(text: str) -> list[str]:
+    """Runs of whole sentences that cover `text`, for a text that says several things; none for a short one.
+
+    A vector of a long text is near everything it says and very near to nothing: its best passage counts, too.
+    """
+    size = max(_PASSAGE, len(text) // _MOST_PASSAGES + 1)
+    runs: list[str] = []
+    for sentence in _SENTENCE_END.split(text):
+        if runs and len(runs[-1]) < size:
+            runs[-1] = f"{runs[-1]} {sentence}"
+        else:
+            runs.append(sentence)
+    runs = [run.strip() for run in runs if run.strip()][:_MOST_PASSAGES]
+    return runs if len(runs) > 1 else []

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.db import Database
-from memory_service.encryption.blind_index import blind_tsvector
+from memory_service.encryption.blind_index import blind_tokens
 from memory_service.encryption.cipher import Cipher
 from memory_service.encryption.types import ENCRYPTED, SEALED_FIELD, seal, unseal
 from memory_service.models import EncryptionState, Owner
@@ -118,12 +118,13 @@ async def _rewrite(
         return bool(changes)
     if kind.said:
         said = " ".join(unseal(getattr(row, column), cipher) for column in kind.said)
-        changes["blind"] = await blind_tsvector(connection, owner, said)
+        (tokens,) = await blind_tokens(connection, owner, [said])
+        changes |= {"blind": tokens.blind, "blind_end": tokens.blind_end}
     where = " AND ".join(f"{column} = :key_{column}" for column in kind.key)
     assignments = ", ".join(f"{column} = :{column}" for column in changes)
     statement = text(f"UPDATE {kind.table} SET {assignments} WHERE {where}").bindparams(  # noqa: S608  (as above)
         *[bindparam(column, type_=JSONB()) for column in kind.values if column in changes],
-        *([bindparam("blind", type_=TSVECTOR())] if "blind" in changes else []),
+        *[bindparam(column, type_=TSVECTOR()) for column in ("blind", "blind_end") if column in changes],
     )
     await connection.execute(statement, changes | {f"key_{column}": getattr(row, column) for column in kind.key})
     return True

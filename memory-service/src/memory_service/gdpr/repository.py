@@ -21,6 +21,7 @@ from memory_service.models import (
     InteractionTopic,
     Memory,
     Persona,
+    RecallDocument,
     Session,
     SessionSummary,
     Topic,
@@ -35,11 +36,11 @@ _COUNTED: tuple[Any, ...] = (
     EmbeddingModel.name.label("model"),
     EmbeddingModel.revision,
     EmbeddingModel.dimension,
-    func.count(Embedding.interaction_id).label("interactions"),
-    func.count(Embedding.memory_id).label("memories"),
+    func.count(RecallDocument.interaction_id).label("interactions"),
+    func.count(RecallDocument.memory_id).label("memories"),
 )
 # Follows from the rest of its row (the text index and the hash), or is the same in every row.
-_DERIVED = frozenset({"owner_id", "persona_id", "blind", "lexemes", "content_hash"})
+_DERIVED = frozenset({"owner_id", "persona_id", "blind", "blind_end", "content_hash"})
 
 
 def _columns(table: type[Base]) -> list[ColumnElement[Any]]:
@@ -129,6 +130,7 @@ def vector_counts(user_id: str) -> Select[Any]:
     return (
         select(*_COUNTED)
         .join(Embedding, Embedding.model_id == EmbeddingModel.id)
+        .join(RecallDocument, RecallDocument.id == Embedding.document_id)
         .where(Embedding.user_id == user_id)
         .group_by(EmbeddingModel.id)
         .order_by(EmbeddingModel.id)
@@ -140,14 +142,15 @@ def vectors(user_id: str) -> Select[Any]:
     return (
         select(
             EmbeddingModel.name.label("model"),
-            Embedding.interaction_id,
-            Embedding.memory_id,
+            RecallDocument.interaction_id,
+            RecallDocument.memory_id,
             Embedding.part,
             Embedding.embedding.label("vector"),
         )
         .join(EmbeddingModel, EmbeddingModel.id == Embedding.model_id)
+        .join(RecallDocument, RecallDocument.id == Embedding.document_id)
         .where(Embedding.user_id == user_id)
-        .order_by(Embedding.id)
+        .order_by(Embedding.document_id, Embedding.model_id, Embedding.part)
     )
 
 

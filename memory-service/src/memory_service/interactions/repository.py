@@ -37,6 +37,7 @@ _SHOWN: tuple[Any, ...] = (
     Interaction.output_emotion,
     Interaction.model_version,
     Interaction.occurred_at,
+    Interaction.audience,
     Interaction.created_at,
     Interaction.quality_score,
     Interaction.quality_source,

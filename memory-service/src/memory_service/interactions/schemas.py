@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from memory_service.fields import Label, Metadata, Moment, PastMoment, Utterance
+from memory_service.fields import Audience, Label, Metadata, Moment, PastMoment, Utterance
 
 MAX_BULK = 1000
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -24,6 +24,11 @@ class InteractionCreate(BaseModel):
     output_emotion: Label | None = None
     model_version: Label | None = Field(None, description="The model or deployed tag that answered.")
     occurred_at: PastMoment | None = Field(None, description="For imports; now when absent. Without an offset: UTC.")
+    audience: Audience = Field(
+        "viewer",
+        description="Who may hear of it again: `viewer` (told in private), `public` (said before everybody, as on stream), "
+        "`streamer` (the persona's owner alone).",
+    )
     metadata: Metadata = Field(
         default_factory=dict,
         description="Yours, stored as it is. The scorer reads `interrupted` (true: the viewer cut the reply off), "
@@ -78,6 +83,7 @@ class InteractionItem(BaseModel):
     output_emotion: str | None
     model_version: str | None
     occurred_at: datetime
+    audience: Audience
     created_at: datetime
     quality_score: float = Field(description="0 to 1: the rules' score, or the humans' when someone rated it.")
     quality_source: Literal["scorer", "human"]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.core_memory import service as core_memory
 from memory_service.embeddings.queue import enqueue_embedding
-from memory_service.encryption.blind_index import blind_tsvectors
+from memory_service.encryption.blind_index import blind_tokens
 from memory_service.errors import Conflict, NotFound
 from memory_service.ids import make_id
 from memory_service.interactions import repository
@@ -38,8 +38,8 @@ async def record(connection: AsyncConnection, owner: str, exchanges: Sequence[In
         for exchange, quality in zip(exchanges, scores, strict=True)
     ]
     said = [f"{row['input_text']} {row['output_text']}" for row in rows]
-    for row, tokens in zip(rows, await blind_tsvectors(connection, owner, said), strict=True):
-        row["blind"] = tokens
+    for row, tokens in zip(rows, await blind_tokens(connection, owner, said), strict=True):
+        row |= {"blind": tokens.blind, "blind_end": tokens.blind_end}
     await repository.create(connection, rows)
     await enqueue_embedding(connection, owner, [row["id"] for row in rows])
     return [Stored(id=row["id"], quality_score=row["quality_score"]) for row in rows]
@@ -98,6 +98,7 @@ def _row(
         "output_emotion": exchange.output_emotion,
         "model_version": exchange.model_version,
         "occurred_at": exchange.occurred_at or now,
+        "audience": exchange.audience,
         "created_at": now,
         "quality_score": quality.score,
         "quality": quality.as_dict(),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from memory_service.fields import Audience
 from memory_service.memories.profile import MemoryType
 
 IngestionMode = Literal["explicit", "rules"]
@@ -17,6 +18,7 @@ class Draft:
 
     Attributes:
         ttl_seconds: lifetime from now; gives `expires_at`, and the other way round.
+        audience: who may hear of it.
         valid_from: since when it holds; now when absent. One older than what is known under its key is born superseded.
     """
 
@@ -33,3 +35,4 @@ class Draft:
     persona_id: UUID | None = None
     source_interaction_id: UUID | None = None
     valid_from: datetime | None = None
+    audience: Audience = "viewer"

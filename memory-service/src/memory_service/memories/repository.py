@@ -40,6 +40,7 @@ _SHOWN = select(
     Memory.is_deleted,
     Memory.ingestion_mode,
     Persona.slug.label("persona"),
+    Memory.audience,
     Memory.valid_from,
     Memory.valid_to,
     Memory.superseded_by,

@@ -54,6 +54,7 @@ def _draft(memory: MemoryCreate) -> Draft:
         ttl_seconds=memory.ttl_seconds,
         expires_at=memory.expires_at,
         valid_from=memory.valid_from,
+        audience=memory.audience,
     )
     said = grammar.parse(memory.content) if memory.ingestion_mode == "rules" else None
     if said is None:

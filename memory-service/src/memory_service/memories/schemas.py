@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from memory_service.errors import BadRequest
-from memory_service.fields import Moment, PastMoment, Storable, UserId, json_depth, storable_object
+from memory_service.fields import Audience, Moment, PastMoment, Storable, UserId, json_depth, storable_object
 from memory_service.memories.draft import IngestionMode
 from memory_service.memories.profile import MAX_CONTENT, MAX_KEY, MemoryType
 from memory_service.personas.schemas import SLUG
@@ -82,6 +82,9 @@ class MemoryCreate(BaseModel):
     persona: str | None = Field(
         None, pattern=SLUG, description="Only this persona's memory; all personas' when absent."
     )
+    audience: Audience = Field(
+        "viewer", description="Who may hear of it: the viewer, the `streamer` alone, or the `public`."
+    )
     valid_from: PastMoment | None = Field(None, description="Since when it holds, for imports; now when absent.")
 
     @model_validator(mode="after")
@@ -123,6 +126,7 @@ class MemoryItem(BaseModel):
     is_deleted: bool
     ingestion_mode: IngestionMode
     persona: str | None = Field(description="Slug; null: every persona's.")
+    audience: Audience
     valid_from: datetime
     valid_to: datetime | None = Field(description="When it ceased to hold; null while it does.")
     superseded_by: UUID | None

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.embeddings.queue import enqueue_memory_embedding
-from memory_service.encryption.blind_index import blind_tsvector
+from memory_service.encryption.blind_index import blind_tokens
 from memory_service.errors import BadRequest, Conflict, NotFound
 from memory_service.ids import make_id
 from memory_service.memories import repository
@@ -30,6 +30,7 @@ async def remember(connection: AsyncConnection, owner: str, user_id: str, draft:
     known = [] if draft.key is None else await repository.versions(connection, user_id, draft.key, draft.persona_id)
     placement = place(known, draft.valid_from, now)
     memory_id = make_id()
+    (tokens,) = await blind_tokens(connection, owner, [draft.content])
     if placement.ends is not None:
         await repository.set_interval(connection, placement.ends, placement.ended_at, memory_id, now)
     row = {
@@ -50,10 +51,12 @@ async def remember(connection: AsyncConnection, owner: str, user_id: str, draft:
         "valid_from": placement.valid_from,
         "valid_to": placement.valid_to,
         "superseded_by": placement.superseded_by,
+        "audience": draft.audience,
         "source_interaction_id": draft.source_interaction_id,
         "created_at": now,
         "updated_at": now,
-        "blind": await blind_tsvector(connection, owner, draft.content),
+        "blind": tokens.blind,
+        "blind_end": tokens.blind_end,
     }
     await repository.create(connection, row)
     await enqueue_memory_embedding(connection, owner, [memory_id])

@@ -8,8 +8,9 @@ owner, so no row can point into another owner's data.
 from memory_service.models.base import MAX_TEXT, Base
 from memory_service.models.conversations import Feedback, Interaction, InteractionTopic, Session, SessionSummary, Topic
 from memory_service.models.lineage import Deployment, LoraVersion, TrainingExport, TrainingExportRow
-from memory_service.models.memories import Embedding, EmbeddingModel, Memory
+from memory_service.models.memories import Memory
 from memory_service.models.people import CoreMemory, Persona, User
+from memory_service.models.recall import Embedding, EmbeddingModel, RecallDocument, RecallTerm
 from memory_service.models.tenancy import ApiKey, EncryptionState, IdempotentRequest, Owner, RateLimitBucket
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Owner",
     "Persona",
     "RateLimitBucket",
+    "RecallDocument",
+    "RecallTerm",
     "Session",
     "SessionSummary",
     "Topic",

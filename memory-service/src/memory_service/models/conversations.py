@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -79,16 +79,11 @@ class Interaction(Base):
     content_hash: Mapped[bytes]
     embedding_status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", EncryptedJSON, server_default=EMPTY_OBJECT)
-    # Keyed tokens of the stems, given by the service when the texts are encrypted (encryption/blind_index.py).
+    # Who may hear of it again: the viewer (and the streamer), the streamer alone, or everybody.
+    audience: Mapped[str] = mapped_column(server_default=text("'viewer'"))
+    # Keyed tokens of the words, and of the words at the end, given when the texts are encrypted (encryption/blind_index.py).
     blind: Mapped[Any | None] = mapped_column(TSVECTOR)
-    lexemes: Mapped[Any] = mapped_column(
-        TSVECTOR,
-        Computed(
-            f"CASE WHEN starts_with(input_text, '{ENCRYPTED}') THEN coalesce(blind, '') "
-            "ELSE f_lexemes(input_text || ' ' || output_text) END",
-            persisted=True,
-        ),
-    )
+    blind_end: Mapped[Any | None] = mapped_column(TSVECTOR)
     __table_args__ = (
         belongs_to("personas", "persona_id"),
         belongs_to("sessions", "session_id"),
@@ -97,8 +92,8 @@ class Interaction(Base):
         Index(None, "owner_id", "persona_id", "occurred_at", "id"),
         Index(None, "owner_id", "user_id", "occurred_at"),
         Index(None, "session_id", "occurred_at", "id"),
-        Index("ix_interactions_lexemes", "lexemes", postgresql_using="gin"),
         Index("ix_interactions_pending", "owner_id", "id", postgresql_where=text("embedding_status = 'pending'")),
+        CheckConstraint("audience IN ('viewer', 'streamer', 'public')", "audience"),
         CheckConstraint("quality_score BETWEEN 0 AND 1", "quality_range"),
         CheckConstraint("quality_source IN ('scorer', 'human')", "quality_source"),
         CheckConstraint("embedding_status IN ('pending', 'done', 'failed')", "embedding_status"),

@@ -1,11 +1,10 @@
-"""Typed long-term memories, and the vectors of everything that can be recalled."""
+"""Typed long-term memories."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -39,14 +38,9 @@ class Memory(Base):
     embedding_status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    audience: Mapped[str] = mapped_column(server_default=text("'viewer'"))
     blind: Mapped[Any | None] = mapped_column(TSVECTOR)
-    lexemes: Mapped[Any] = mapped_column(
-        TSVECTOR,
-        Computed(
-            f"CASE WHEN starts_with(content, '{ENCRYPTED}') THEN coalesce(blind, '') ELSE f_lexemes(content) END",
-            persisted=True,
-        ),
-    )
+    blind_end: Mapped[Any | None] = mapped_column(TSVECTOR)
     __table_args__ = (
         belongs_to("personas", "persona_id"),
         belongs_to("users", "user_id"),
@@ -54,6 +48,7 @@ class Memory(Base):
         UniqueConstraint("owner_id", "id"),
         Index(None, "owner_id", "user_id", "created_at"),
         Index(None, "owner_id", "source_interaction_id"),
+        CheckConstraint("audience IN ('viewer', 'streamer', 'public')", "audience"),
         CheckConstraint("type IN ('fact', 'preference', 'event', 'system')", "type"),
         # One current memory per subject and key: the newer one supersedes.
         Index(
@@ -66,7 +61,6 @@ class Memory(Base):
             postgresql_nulls_not_distinct=True,
             postgresql_where=text("key IS NOT NULL AND valid_to IS NULL AND NOT is_deleted"),
         ),
-        Index("ix_memories_lexemes", "lexemes", postgresql_using="gin"),
         Index("ix_memories_pending", "owner_id", "id", postgresql_where=text("embedding_status = 'pending'")),
         CheckConstraint(
             f"(length(content) BETWEEN 1 AND 10000 AND content ~ '\\S') OR starts_with(content, '{ENCRYPTED}')",
@@ -84,44 +78,4 @@ class Memory(Base):
             "metadata_size",
         ),
         CheckConstraint("embedding_status IN ('pending', 'done', 'failed')", "embedding_status"),
-    )
-
-
-class EmbeddingModel(Base):
-    """A model whose vectors are in the database; at most one is active, and start-up checks that it is the configured one."""
-
-    __tablename__ = "embedding_models"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    name: Mapped[str]
-    revision: Mapped[str] = mapped_column(server_default=text("''"))
-    dimension: Mapped[int]
-    active: Mapped[bool] = mapped_column(server_default=FALSE)
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    __table_args__ = (
-        UniqueConstraint("name", "revision"),
-        Index("uq_embedding_models_active", "active", unique=True, postgresql_where=text("active")),
-        CheckConstraint("dimension BETWEEN 1 AND 4000", "dimension_range"),
-    )
-
-
-class Embedding(Base):
-    """One vector of an interaction or a memory, under the model that made it. `part` numbers several vectors of one text."""
-
-    __tablename__ = "embeddings"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    owner_id: Mapped[str] = owner_id_column()
-    user_id: Mapped[str]
-    interaction_id: Mapped[UUID | None]
-    memory_id: Mapped[UUID | None]
-    part: Mapped[int] = mapped_column(server_default=text("0"))
-    model_id: Mapped[int] = mapped_column(ForeignKey("embedding_models.id"))
-    embedding: Mapped[Any] = mapped_column(HALFVEC())
-    __table_args__ = (
-        belongs_to("users", "user_id"),
-        belongs_to("interactions", "interaction_id"),
-        belongs_to("memories", "memory_id"),
-        UniqueConstraint("interaction_id", "part", "model_id"),
-        UniqueConstraint("memory_id", "part", "model_id"),
-        Index(None, "owner_id", "user_id", "model_id"),
-        CheckConstraint("num_nonnulls(interaction_id, memory_id) = 1", "one_source"),
     )

@@ -56,5 +56,6 @@ class User(Base):
     owner_id: Mapped[str] = owner_id_column(primary_key=True)
     id: Mapped[str] = mapped_column(primary_key=True)
     opt_out_training: Mapped[bool] = mapped_column(server_default=FALSE)
+    opt_out_recall: Mapped[bool] = mapped_column(server_default=FALSE)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     __table_args__ = (CheckConstraint("length(id) BETWEEN 1 AND 255", "id_length"),)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,8 +27,8 @@ class Found:
     words: Sequence[str]
 
     @property
-    def id(self) -> UUID:
-        """Of the memory or the exchange."""
+    def id(self) -> int:
+        """Of the document."""
         return self.fused.candidate.id
 
 
@@ -51,7 +50,7 @@ async def first_ones(connection: AsyncConnection, found: Sequence[Found], limit:
     return chosen[:limit]
 
 
-async def _rows(connection: AsyncConnection, found: Sequence[Found]) -> dict[UUID, Row[Any]]:
+async def _rows(connection: AsyncConnection, found: Sequence[Found]) -> dict[int, Row[Any]]:
     said = [one.id for one in found if one.source == "interaction"]
     known = [one.id for one in found if one.source == "memory"]
     rows = await repository.exchanges(connection, said) if said else {}
@@ -62,8 +61,10 @@ def _text_hash(found: Found, row: Row[Any]) -> bytes:
     return row.content_hash if found.source == "interaction" else content_hash(row.content, "")
 
 
-def hit(found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | None) -> Hit:
-    """`found` as the API shows it; `words_only` is the sentence of a recall without its dense arm."""
+def hit(found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | None, *, boosts: bool) -> Hit:
+    """`found` as the API shows it; `words_only` is the sentence of a recall without its dense arm.
+
+    With `boosts`, what its score is made of."""
     scores, score = found.fused.candidate.scores, round(found.fused.score, 6)
     dense, lexical = scores.get(DENSE), scores.get(LEXICAL)
     place = (dense.rank, dense.score) if dense else None
@@ -72,9 +73,10 @@ def hit(found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | 
         lexical=_explained(lexical),
         fused=score,
         reason=reason(place, found.words, persona.language, words_only=words_only),
+        boosts=dict(found.fused.boosts) if boosts else None,
     )
     shown = _exchange(row, persona.name) if found.source == "interaction" else _memory(row)
-    return Hit(id=found.id, source=found.source, relevance_score=score, user_id=row.user_id, explain=explain, **shown)
+    return Hit(id=row.id, source=found.source, relevance_score=score, user_id=row.user_id, explain=explain, **shown)
 
 
 def _explained(score: ArmScore | None) -> ArmExplanation | None:

@@ -10,6 +10,7 @@ _LINE_CHARS = 600
 _SENTENCES = {
     "es": {
         "meaning": "se parece por el significado (puesto {rank}, coseno {score})",
+        "far": "por el significado queda más lejos (coseno {score})",
         "words": "comparte {words}",
         "no_words": "no comparte palabras",
         "unembedded": "aún no tiene vector",
@@ -20,6 +21,7 @@ _SENTENCES = {
     },
     "en": {
         "meaning": "close in meaning (rank {rank}, cosine {score})",
+        "far": "further away in meaning (cosine {score})",
         "words": "shares {words}",
         "no_words": "shares no words",
         "unembedded": "has no vector yet",
@@ -58,12 +60,12 @@ def why_words_only(cause: str, language: str) -> str:
 
 
 def reason(
-    dense: tuple[int, float] | None, words: Sequence[str], language: str, *, words_only: str | None = None
+    dense: tuple[int | None, float] | None, words: Sequence[str], language: str, *, words_only: str | None = None
 ) -> str:
     """Why this memory or exchange was recalled.
 
     Args:
-        dense: place and cosine in the dense arm, if it has one.
+        dense: place (None: beyond the first ones) and cosine in the dense arm, if it has one.
         words: the question's words it shares, rarest first. With neither, it was told because everything fits.
         language: ISO code of the persona's language; Spanish or, for all others, English.
         words_only: the sentence of `why_words_only` when the dense arm did not run.
@@ -72,7 +74,7 @@ def reason(
     parts = []
     if dense is not None:
         cosine = f"{dense[1]:.2f}".replace(".", say["point"])
-        parts.append(say["meaning"].format(rank=dense[0], score=cosine))
+        parts.append(say["meaning" if dense[0] else "far"].format(rank=dense[0], score=cosine))
     if words:
         shown = ", ".join(say["quoted"].format(word=word) for word in words[:_WORDS_SHOWN])
         parts.append(say["words"].format(words=shown))

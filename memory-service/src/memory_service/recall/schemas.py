@@ -6,12 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from memory_service.fields import Storable, UserId
+from memory_service.fields import Moment, Storable, UserId
 from memory_service.memories.profile import MemoryType
 from memory_service.models import MAX_TEXT
 from memory_service.personas.schemas import SLUG
+from memory_service.recall.fusion import Preset
 
 ArmName = Literal["dense", "lexical"]
+Listener = Literal["viewer", "streamer", "public"]
 
 
 class ContextRequest(BaseModel):
@@ -24,6 +26,22 @@ class ContextRequest(BaseModel):
     )
     persona: str | None = Field(None, pattern=SLUG)
     limit: int = Field(5, ge=1, le=100)
+    preset: Preset = Field(
+        "chat",
+        description="What counts: `chat` a little of everything, `facts` typed memories first, `timeline` dates first.",
+    )
+    scope: Literal["user", "everybody"] = Field(
+        "user", description="`everybody`: also what other viewers said in public to this persona."
+    )
+    listener: Listener = Field(
+        "viewer",
+        description="Who will hear the answer. `viewer`: this viewer alone. `public`: everybody (on stream), so only what was "
+        "public. `streamer`: the persona's owner, who may also hear what is marked as the streamer's own.",
+    )
+    as_of: Moment | None = Field(
+        None, description="As it stood then: what was said later is left out, what was superseded since is back."
+    )
+    explain: bool = Field(False, description="Show what each score is made of (`explain.boosts`).")
 
 
 class RecallRequest(ContextRequest):
@@ -38,8 +56,10 @@ class RecallRequest(ContextRequest):
 class ArmExplanation(BaseModel):
     """What one arm said of a memory."""
 
-    rank: int = Field(ge=1, description="Place among all that is remembered of the viewer; 1 is best.")
-    score: float = Field(description="Dense: cosine in [-1, 1]. Lexical: rarity-weighted word score, 0 and up.")
+    rank: int | None = Field(
+        ge=1, description="Place among all that may be recalled, 1 is best; null beyond the first hundred."
+    )
+    score: float = Field(description="Dense: cosine in [-1, 1]. Lexical: BM25, 0 and up.")
 
 
 class Explanation(BaseModel):
@@ -48,6 +68,9 @@ class Explanation(BaseModel):
     dense: ArmExplanation | None
     lexical: ArmExplanation | None
     fused: float = Field(ge=0, le=1, description="Both arms together.")
+    boosts: dict[str, float] | None = Field(
+        description="With `explain`: what each opinion adds to the score; docs/recall.md has their names."
+    )
     reason: str = Field(description="The same in plain words, in the persona's language (Spanish or English).")
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, delete, desc, func, insert, select, text
+from sqlalchemy import Select, Uuid, and_, delete, desc, func, insert, select, text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.encryption.types import EncryptedText
-from memory_service.models import Embedding, EmbeddingModel, Interaction, InteractionTopic, Topic
+from memory_service.models import Embedding, EmbeddingModel, Interaction, InteractionTopic, RecallDocument, Topic
 
 # Clustering needs all of them in memory at once; the newest stand for what is talked about now.
 NEWEST = 5000
@@ -73,7 +73,8 @@ async def embedded(connection: AsyncConnection, persona_id: UUID) -> Sequence[Ro
         select(
             Interaction.id, Interaction.input_text, Interaction.output_text, Interaction.dropped, Embedding.embedding
         )
-        .join(Embedding, Embedding.interaction_id == Interaction.id)
+        .join(RecallDocument, RecallDocument.interaction_id == Interaction.id)
+        .join(Embedding, and_(Embedding.document_id == RecallDocument.id, Embedding.part == 0))
         .join(EmbeddingModel, EmbeddingModel.id == Embedding.model_id)
         .where(Interaction.persona_id == persona_id, EmbeddingModel.active)
         .order_by(desc(Interaction.occurred_at), desc(Interaction.id))

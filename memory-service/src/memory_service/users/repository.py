@@ -1,5 +1,6 @@
 """Reads and writes `users`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
@@ -22,6 +23,7 @@ def users() -> Select[Any]:
     return select(
         User.id,
         User.opt_out_training,
+        User.opt_out_recall,
         User.created_at,
         sessions.scalar_subquery().label("sessions"),
         interactions.scalar_subquery().label("interactions"),
@@ -34,9 +36,9 @@ async def find(connection: AsyncConnection, user_id: str) -> Row[Any] | None:
     return row
 
 
-async def set_opt_out(connection: AsyncConnection, user_id: str, opt_out: bool) -> bool:
-    """Record the viewer's consent; False when there is no such viewer."""
-    result = await connection.execute(update(User).where(User.id == user_id).values(opt_out_training=opt_out))
+async def set_consent(connection: AsyncConnection, user_id: str, consent: Mapping[str, bool]) -> bool:
+    """Record the viewer's consent (`opt_out_training`, `opt_out_recall`); False when there is no such viewer."""
+    result = await connection.execute(update(User).where(User.id == user_id).values(**consent))
     return result.rowcount == 1
 
 

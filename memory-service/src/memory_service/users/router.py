@@ -33,7 +33,7 @@ async def list_users(connection: Transaction, paging: Paging) -> Page[UserItem]:
 
 @router.patch("/{user_id:path}")
 async def update_user(user_id: str, update: UserUpdate, connection: Transaction) -> UserItem:
-    """Opt a viewer out of training, or in again; it covers everything stored of them."""
+    """Opt a viewer out of training or of recall, or in again; it covers everything stored of them."""
     return await service.change(connection, user_id, update)
 
 

@@ -1,9 +1,9 @@
 """Viewers as the API takes and shows them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class UserItem(BaseModel):
@@ -13,15 +13,23 @@ class UserItem(BaseModel):
 
     id: str
     opt_out_training: bool = Field(description="True: nothing this viewer said or heard is ever learned from.")
+    opt_out_recall: bool = Field(description="True: nothing of this viewer is recalled in conversation.")
     sessions: int
     interactions: int
     created_at: datetime
 
 
 class UserUpdate(BaseModel):
-    """The viewer's consent, for all sessions, past and future."""
+    """The viewer's consent, for all sessions, past and future. What is absent stays as it is."""
 
-    opt_out_training: bool
+    opt_out_training: bool | None = None
+    opt_out_recall: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.opt_out_training is None and self.opt_out_recall is None:
+            raise ValueError("Nothing to change. Send opt_out_training, opt_out_recall or both.")
+        return self
 
 
 class Context(BaseModel):

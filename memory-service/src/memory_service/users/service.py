@@ -20,7 +20,7 @@ async def change(connection: AsyncConnection, user_id: str, update: UserUpdate) 
     Raises:
         NotFound: no session was ever opened for this viewer.
     """
-    if not await repository.set_opt_out(connection, user_id, update.opt_out_training):
+    if not await repository.set_consent(connection, user_id, update.model_dump(exclude_none=True)):
         raise NotFound(f"No viewer is called {user_id!r}. A viewer comes into being with its first session.")
     return UserItem.model_validate(await repository.find(connection, user_id))
 

@@ -21,6 +21,7 @@ from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady
 from memory_service.embeddings.queue import EmbedJob, enqueue
 from memory_service.embeddings.sources import SOURCES, Source
+from memory_service.embeddings.texts import passages
 from memory_service.embeddings.vectors import vector_text
 from memory_service.models import Owner
 from memory_service.worker import repository
@@ -100,7 +101,7 @@ class EmbeddingWork:
             return await repository.waiting(connection, asked.source, asked.ids, _BATCH)
 
     async def _embed(self, asked: EmbedJob, rows: Sequence[Row[Any]]) -> None:
-        vectors: dict[UUID, str] = {}
+        vectors: dict[UUID, list[str]] = {}
         failed: list[UUID] = []
         for start in range(0, len(rows), _CALL):
             self._go_back_if_stopping()
@@ -113,10 +114,11 @@ class EmbeddingWork:
             await repository.settle(connection, asked.source, failed, "failed")
         self.embedded += len(vectors)
 
-    async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[dict[UUID, str], list[UUID]]:
-        """Vectors by row, as PostgreSQL reads them, and the rows whose text cannot be embedded."""
+    async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[dict[UUID, list[str]], list[UUID]]:
+        """Vectors by row (all of it, then its passages), as PostgreSQL reads them; and the rows that cannot be embedded."""
+        texts = [[whole, *passages(whole)] for whole in map(source.text, rows)]
         try:
-            made = await self.embedder.embed([source.text(row) for row in rows], "memory")
+            made = await self.embedder.embed([one for some in texts for one in some], "memory")
         except EmbedderNotReady as error:
             raise RetryRequested(timedelta(seconds=1), str(error)) from error
         except EMBEDDING_ERRORS:
@@ -129,4 +131,5 @@ class EmbeddingWork:
             return {one: vector for found, _ in parts for one, vector in found.items()}, [
                 one for _, refused in parts for one in refused
             ]
-        return {row.id: vector_text(vector) for row, vector in zip(rows, made.tolist(), strict=True)}, []
+        vectors = iter(made.tolist())
+        return {row.id: [vector_text(next(vectors)) for _ in some] for row, some in zip(rows, texts, strict=True)}, []

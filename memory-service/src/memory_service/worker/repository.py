@@ -11,8 +11,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.embeddings.sources import Source
-from memory_service.ids import make_id
-from memory_service.models import Embedding
+from memory_service.models import Embedding, RecallDocument
 
 
 async def waiting(connection: AsyncConnection, source: Source, asked: Sequence[UUID], batch: int) -> Sequence[Row[Any]]:
@@ -34,24 +33,28 @@ async def pending(connection: AsyncConnection, source: Source, most: int) -> Seq
     return (await connection.scalars(statement)).all()
 
 
-async def store(connection: AsyncConnection, source: Source, vectors: Mapping[UUID, str], model_id: int | None) -> None:
-    """Keep `vectors` (as PostgreSQL reads them) by the row they belong to.
+async def store(
+    connection: AsyncConnection, source: Source, vectors: Mapping[UUID, Sequence[str]], model_id: int | None
+) -> None:
+    """Keep `vectors` (as PostgreSQL reads them) by the row they belong to, the whole text's first, then its passages'.
 
-    Rows deleted in the meantime are left out; rows that got their vector in the meantime keep it.
+    Rows deleted in the meantime are left out; rows that got their vectors in the meantime keep them.
     """
-    table = source.table
-    statement = select(table.id, table.owner_id, table.user_id).where(table.id.in_(vectors))
-    alive = (await connection.execute(statement.with_for_update(read=True, key_share=True))).all()
+    statement = select(
+        RecallDocument.id, RecallDocument.owner_id, RecallDocument.user_id, source.document_of.label("row")
+    )
+    statement = statement.where(source.document_of.in_(vectors)).with_for_update(read=True, key_share=True)
     rows = [
         {
-            "id": make_id(),
-            "owner_id": row.owner_id,
-            "user_id": row.user_id,
-            source.vector_of.key: row.id,
+            "owner_id": document.owner_id,
+            "user_id": document.user_id,
+            "document_id": document.id,
             "model_id": model_id,
-            "vector": vectors[row.id],
+            "part": part,
+            "vector": vector,
         }
-        for row in alive
+        for document in (await connection.execute(statement)).all()
+        for part, vector in enumerate(vectors[document.row])
     ]
     if rows:
         as_vector = cast(bindparam("vector", type_=TEXT), HALFVEC())

@@ -1,0 +1,54 @@
+-- What tells candidates apart: how near each comes to the question as a whole, in its best passage, and in what was said just
+-- before it; who speaks; whether it asks or tells a time; what a typed memory is worth.
+WITH candidate AS MATERIALIZED (
+    SELECT document.*, previous.id AS previous
+    FROM recall_documents AS document
+    LEFT JOIN LATERAL (
+        SELECT earlier.id
+        FROM recall_documents AS earlier
+        WHERE earlier.owner_id = document.owner_id
+          AND earlier.user_id = document.user_id
+          AND earlier.session_id = document.session_id
+          AND (earlier.said_at, earlier.id) < (document.said_at, document.id)
+          AND NOT earlier.is_deleted
+          AND earlier.audience = ANY (:audiences)
+        ORDER BY earlier.said_at DESC, earlier.id DESC
+        LIMIT 1
+    ) AS previous ON true
+    WHERE document.id = ANY (:ids)
+),
+near AS MATERIALIZED (
+    SELECT document_id, part, 1 - (embedding <=> CAST(:vector AS halfvec)) AS cosine
+    FROM embeddings
+    WHERE document_id = ANY (ARRAY(SELECT id FROM candidate UNION SELECT previous FROM candidate))
+      AND model_id = :model_id
+      AND CAST(:vector AS halfvec) IS NOT NULL
+),
+nearest AS (
+    SELECT document_id, max(cosine) FILTER (WHERE part = 0) AS whole, max(cosine) AS best FROM near GROUP BY document_id
+),
+spoken AS (
+    SELECT DISTINCT document_id
+    FROM recall_terms
+    WHERE owner_id = current_setting('app.owner_id') AND shelf = ANY (:shelves) AND term = ANY (:speakers)
+)
+SELECT
+    candidate.id,
+    candidate.interaction_id,
+    candidate.memory_id,
+    candidate.session_id,
+    candidate.said_at,
+    candidate.asks,
+    candidate.tells_when,
+    candidate.length,
+    candidate.previous,
+    own.whole AS cosine,
+    own.best,
+    prior.whole AS previous_cosine,
+    spoken.document_id IS NOT NULL AS spoken,
+    (SELECT importance FROM memories WHERE id = candidate.memory_id) AS importance,
+    (SELECT confidence FROM memories WHERE id = candidate.memory_id) AS confidence
+FROM candidate
+LEFT JOIN nearest AS own ON own.document_id = candidate.id
+LEFT JOIN nearest AS prior ON prior.document_id = candidate.previous
+LEFT JOIN spoken ON spoken.document_id = candidate.id
