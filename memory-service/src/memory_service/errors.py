@@ -176,7 +176,8 @@ def _describe(problem: dict[str, Any]) -> str:
         return "The request has no body. Send a JSON object."
     if where == ("body",) and kind in {"model_attributes_type", "dict_type"}:
         return "The request body must be a JSON object, sent with Content-Type: application/json."
-    path = ".".join(str(part) for part in where if part not in {"body", "query", "path", "header"})
+    # The first part says where the field was sent; a field may be called `query` itself.
+    path = ".".join(str(part) for part in where[1:])
     what = str(problem["msg"]).removeprefix("Value error, ")
     return f"{path}: {what}" if path else what
 

@@ -79,6 +79,14 @@ async def test_pages_that_are_none(client: httpx.AsyncClient, path: str) -> None
             _check(answer, 400)
 
 
+@pytest.mark.parametrize("path", ["/memory/context", "/recall"])
+async def test_a_field_called_query_is_named(client: httpx.AsyncClient, path: str) -> None:
+    for wrong in ({}, {"query": ""}, {"query": 3}):
+        answer = await client.post(path, json={"user_id": "ana", **wrong})
+        _check(answer, 400, "invalid_request")
+        assert answer.json()["detail"].startswith("query: ")
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/v2/sessions", "/sessions/a/b/c"])
 async def test_unknown_addresses(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)

@@ -119,6 +119,12 @@ async def test_bad_requests_are_refused_by_name(
     assert (await talk.get("/sessions")).json()["total"] == 0
 
 
+async def test_an_empty_session_header_begins_a_session(talk: httpx.AsyncClient) -> None:
+    answers = [await talk.post("/chat", json={"mensaje": "Hola"}, headers={"session-id": ""}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["session_id"] != answers[1].json()["session_id"]
+
+
 async def test_without_a_model_the_answer_names_the_setting(client: httpx.AsyncClient) -> None:
     answer = await client.post("/chat", json={"prompt": "Hola"})
     assert (answer.status_code, answer.json()["error"]) == (503, "no_model")

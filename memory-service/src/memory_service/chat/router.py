@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator
 
 from memory_service.chat.history_router import router as history
 from memory_service.chat.schemas import ChatAnswer, ChatRequest, LearnedField, Respuesta, UsedMemory
@@ -16,6 +17,8 @@ from memory_service.unit_of_work import OwnedRoute, OwnerId
 router = APIRouter(tags=["chat"], route_class=OwnedRoute)
 
 EVENTS = "text/event-stream"
+# A page that has no session yet sends the header empty; that begins one.
+_EMPTY_IS_NONE = BeforeValidator(lambda value: value or None)
 _EVENT = {
     "type": "object",
     "required": ["data"],
@@ -67,7 +70,9 @@ async def chat(
     request: Request,
     body: ChatRequest,
     owner: OwnerId,
-    session_id: Annotated[SessionId | None, Header(description="The conversation, as in the body.")] = None,
+    session_id: Annotated[
+        SessionId | None, _EMPTY_IS_NONE, Header(description="The conversation, as in the body.")
+    ] = None,
 ) -> ChatAnswer | Respuesta | StreamingResponse:
     """Say something to the persona. She remembers the conversation, its summary, and what matters of the viewer.
 
