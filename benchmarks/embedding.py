@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from memory_service.embeddings import sentence_transformer
 from memory_service.embeddings.embedder import Kind, Vectors
+from memory_service.embeddings.loading import load
 from numpy.typing import NDArray
 from recall_baselines import Embed
 
@@ -18,7 +18,7 @@ _PART = 32
 
 def embedders(model: str | None = None) -> tuple[Embed, Embed]:
     """Embeds texts, embeds questions; `model` as EMBEDDING_MODEL names it, by default the one this environment sets."""
-    loaded = sentence_transformer.load(model or os.environ.get("EMBEDDING_MODEL") or _DEFAULT_MODEL, _THREADS)
+    loaded = load(model or os.environ.get("EMBEDDING_MODEL") or _DEFAULT_MODEL, _THREADS)
 
     def embed(kind: Kind, texts: Sequence[str]) -> Vectors:
         parts = [loaded.embed(texts[start : start + _PART], kind) for start in range(0, len(texts), _PART)]
