@@ -104,6 +104,9 @@ async def _claim(connection: AsyncConnection, owner: str, key: str, request: Req
     if not 1 <= len(key) <= 255:
         raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
     fingerprint = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    # The one header that says what a write is about: the same words in another conversation are another request.
+    if session := request.headers.get("session-id"):
+        fingerprint += f"\nsession-id: {session}".encode()
     request_hash = hashlib.sha256(fingerprint).digest()
     table = IdempotentRequest
     await connection.execute(insert(Owner).values(id=owner).on_conflict_do_nothing())

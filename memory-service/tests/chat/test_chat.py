@@ -217,6 +217,16 @@ async def test_one_key_one_exchange(talk: httpx.AsyncClient, model: StandIn) -> 
     assert len(prompts(model)) == 1
 
 
+async def test_one_key_serves_one_conversation_named_in_the_header(talk: httpx.AsyncClient) -> None:
+    body = {"prompt": "Hola", "extract": False}
+    answers = [
+        await talk.post("/chat", json=body, headers={"Idempotency-Key": "k2", "session-id": ref})
+        for ref in ("a", "b", "a")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 409, 200]
+    assert answers[2].json() == answers[0].json()
+
+
 async def test_a_session_erased_while_the_model_thinks_stays_erased(talk: httpx.AsyncClient, model: StandIn) -> None:
     await talk.post("/sessions/new", json={"session_id": "s1"})
     asked, gone = asyncio.Event(), asyncio.Event()
