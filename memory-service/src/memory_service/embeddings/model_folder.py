@@ -29,12 +29,16 @@ class ModelFolder:
 
     Attributes:
         setting: the model as EMBEDDING_MODEL names it.
-        revision: the hub's commit, or a short hash of the files that decide the vectors.
+        commit: the hub's, of a model fetched from there; else empty.
     """
 
     setting: str
     path: Path
-    revision: str
+    commit: str = ""
+
+    def revision(self) -> str:
+        """The hub's commit, or a short hash of the files that decide the vectors; reads them all."""
+        return self.commit or fingerprint(self.path)
 
 
 def find(setting: str) -> ModelFolder | None:
@@ -45,7 +49,7 @@ def find(setting: str) -> ModelFolder | None:
     """
     path = local_folder(setting)
     if path is not None:
-        return ModelFolder(setting, path, fingerprint(path))
+        return ModelFolder(setting, path)
     return _fetched_before(setting)
 
 

@@ -34,7 +34,7 @@ class OnnxEmbedder:
         self, folder: ModelFolder, config: SentenceConfig, tokenizer: Tokenizer, session: onnxruntime.InferenceSession
     ) -> None:
         self.name = folder.setting
-        self.revision = folder.revision
+        self.revision = folder.revision()
         self.dimension = config.shape.dimension
         self.engine = f"ONNX Runtime {onnxruntime.__version__}"
         self._prompts = config.prompts
