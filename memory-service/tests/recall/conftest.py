@@ -15,7 +15,7 @@ from memory_service.app import create_app
 from memory_service.db import Database
 from memory_service.embeddings.background import Load
 from memory_service.embeddings.embedder import Embedder
-from memory_service.embeddings.sentence_transformer import load
+from memory_service.embeddings.loading import load
 from memory_service.settings import Settings
 from sqlalchemy import text
 

@@ -38,11 +38,11 @@ async def test_what_is_stored_gets_a_vector_of_its_owner(migrated_url: str, data
 
 async def test_small_jobs_become_one_batch(migrated_url: str, database: Database) -> None:
     model = TinyEmbedder()
-    for number in range(12):
+    for number in range(20):
         await store(database, "ana", [f"text {number}"])
     async with working(migrated_url, database, model):
         await until(lambda: _all_done(database, "ana"))
-    assert [len(call) for call in model.calls] == [8, 4]
+    assert [len(call) for call in model.calls] == [16, 4]
 
 
 async def test_a_job_that_runs_twice_changes_nothing(migrated_url: str, database: Database) -> None:

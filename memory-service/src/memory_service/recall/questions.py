@@ -55,7 +55,7 @@ _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 # "may" is a month after these only.
 _MAY = re.compile(r"\b(?:in|of|during|last|since|until|by|this|next|early|late|mid)\s+may\b|\bmay\s+\d|\d\s+may\b")
 _WHEN = re.compile(
-    r"\b(when|how long ago|since when|(what|which) (date|day|month|year|time)|cuando|hace cuanto|"
+    r"\b(when|how long|(what|which) (date|day|month|year|time)|cuando|hace cuanto|cuanto (tiempo|hace)|"
     r"que (dia|mes|ano|fecha|semana))\b"
 )
 _FIRST = frozenset(
