@@ -18,6 +18,8 @@ from memory_service.encryption.types import cipher_of
 
 # PostgreSQL keeps at most 255 positions of a lexeme.
 _POSITIONS = 255
+# Record separator: no word, and marks of a side are looked for after it (f_marks).
+_BETWEEN_SIDES = "\x1e"
 _CLEAR = frozenset({"@asks", "@when"})
 _TERMS = text("""
     SELECT place, whole.term, whole.times, coalesce(ending.times, 0) AS end_times
@@ -34,6 +36,11 @@ class Tokens:
 
     blind: str | None = None
     blind_end: str | None = None
+
+
+def both_sides(*sides: str) -> str:
+    """The sides of an exchange as one text for the index, an empty one left out."""
+    return _BETWEEN_SIDES.join(side for side in sides if side)
 
 
 def index_cipher(connection: AsyncConnection) -> Cipher | None:

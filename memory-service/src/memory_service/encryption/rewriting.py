@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.db import Database
-from memory_service.encryption.blind_index import blind_tokens
+from memory_service.encryption.blind_index import blind_tokens, both_sides
 from memory_service.encryption.cipher import Cipher
 from memory_service.encryption.types import ENCRYPTED, SEALED_FIELD, seal, unseal
 from memory_service.models import EncryptionState, Owner
@@ -30,7 +30,7 @@ class Texts:
 
     Attributes:
         key: columns that identify a row within its owner, in order.
-        said: columns whose texts, joined by a blank, the blind index is made of.
+        said: columns whose texts, joined (`both_sides`), the blind index is made of.
     """
 
     table: str
@@ -117,7 +117,7 @@ async def _rewrite(
     if not changes or check_only:
         return bool(changes)
     if kind.said:
-        said = " ".join(unseal(getattr(row, column), cipher) for column in kind.said)
+        said = both_sides(*(unseal(getattr(row, column), cipher) for column in kind.said))
         (tokens,) = await blind_tokens(connection, owner, [said])
         changes |= {"blind": tokens.blind, "blind_end": tokens.blind_end}
     where = " AND ".join(f"{column} = :key_{column}" for column in kind.key)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.core_memory import service as core_memory
 from memory_service.embeddings.queue import enqueue_embedding
-from memory_service.encryption.blind_index import blind_tokens
+from memory_service.encryption.blind_index import blind_tokens, both_sides
 from memory_service.errors import Conflict, NotFound
 from memory_service.ids import make_id
 from memory_service.interactions import repository
@@ -37,7 +37,7 @@ async def record(connection: AsyncConnection, owner: str, exchanges: Sequence[In
         _row(owner, exchange, sessions[exchange.session_id], quality, now)
         for exchange, quality in zip(exchanges, scores, strict=True)
     ]
-    said = [f"{row['input_text']} {row['output_text']}" for row in rows]
+    said = [both_sides(row["input_text"], row["output_text"]) for row in rows]
     for row, tokens in zip(rows, await blind_tokens(connection, owner, said), strict=True):
         row |= {"blind": tokens.blind, "blind_end": tokens.blind_end}
     await repository.create(connection, rows)

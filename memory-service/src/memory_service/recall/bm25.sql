@@ -6,7 +6,8 @@
 -- occurs as often as its most frequent form. `share` is the score over what the words are worth together, 0 … 1: words that
 -- nobody said count as missing, so a question in another language gets a low one.
 WITH form AS MATERIALIZED (
-    SELECT word, term FROM unnest(:words, :terms) AS form (word, term)
+    SELECT word, term, dense_rank() OVER (ORDER BY word) AS number -- numbers group faster than words
+    FROM unnest(:words, :terms) AS form (word, term)
 ),
 document AS MATERIALIZED (
     SELECT
@@ -14,64 +15,72 @@ document AS MATERIALIZED (
         session_id,
         length,
         CASE WHEN session_id IS NOT NULL THEN lag(id) OVER reading END AS previous,
-        CASE WHEN session_id IS NOT NULL THEN lag(end_length) OVER reading END AS previous_end
+        length + CASE WHEN session_id IS NOT NULL THEN coalesce(lag(end_length) OVER reading, 0) ELSE 0 END AS read_length
     FROM recallable(:user_id, :everybody, :persona_id, :session_id, :audiences, :as_of)
     WINDOW reading AS (PARTITION BY user_id, session_id ORDER BY said_at, id)
 ),
 collection AS (
-    SELECT count(*)::float8 AS documents, avg(length + coalesce(previous_end, 0))::float8 AS mean_length FROM document
+    SELECT count(*)::float8 AS documents, avg(read_length)::float8 AS mean_length FROM document
 ),
 own AS MATERIALIZED (
-    SELECT word, document_id, max(times) AS times, max(end_times) AS end_times
+    SELECT number, document_id, max(times) AS times, max(end_times) AS end_times
     FROM recall_terms
     JOIN form USING (term)
     WHERE owner_id = current_setting('app.owner_id')
       AND shelf = ANY (:shelves)
       AND term = ANY (:terms)
-    GROUP BY word, document_id
+    GROUP BY number, document_id
 ),
-occurrence AS (
-    SELECT word, document_id AS id, times FROM own
-    UNION ALL
-    SELECT word, document.id, end_times FROM own JOIN document ON previous = document_id WHERE end_times > 0
+counted AS MATERIALIZED ( -- how often each word occurs in a document
+    SELECT number, id, sum(times)::float8 AS times
+    FROM (
+        SELECT number, document_id AS id, times FROM own
+        UNION ALL
+        SELECT number, document.id, end_times FROM own JOIN document ON previous = document_id WHERE end_times > 0
+    ) AS occurrence
+    WHERE id IN (SELECT id FROM document)
+    GROUP BY number, id
 ),
-counted AS MATERIALIZED (
-    SELECT word, id, length + coalesce(previous_end, 0) AS length, sum(times)::float8 AS times, count(*) OVER (PARTITION BY word) AS documents
-    FROM occurrence
-    JOIN document USING (id)
-    GROUP BY word, id, length, previous_end
-),
-worth AS ( -- of each word asked for, also of one that nobody said
-    SELECT word, ln(1 + (collection.documents - coalesce(said.documents, 0) + 0.5) / (coalesce(said.documents, 0) + 0.5)) AS idf
-    FROM (SELECT DISTINCT word FROM form) AS asked
+worth AS MATERIALIZED ( -- of each word asked for, also of one that nobody said
+    SELECT number, ln(1 + (documents - coalesce(said_in, 0) + 0.5) / (coalesce(said_in, 0) + 0.5)) AS idf
+    FROM (SELECT DISTINCT number FROM form) AS asked
     CROSS JOIN collection
-    LEFT JOIN (SELECT DISTINCT word, documents FROM counted) AS said USING (word)
+    LEFT JOIN (SELECT number, count(*)::float8 AS said_in FROM counted GROUP BY number) AS said USING (number)
 ),
-scored AS (
-    SELECT
-        id,
-        sum(idf * times / (times + :k1 * (1 - :b + :b * length / mean_length))) AS score,
-        array_agg(word ORDER BY idf DESC, word) AS words
+best AS MATERIALIZED (
+    SELECT id, sum(idf * times / (times + :k1 * (1 - :b + :b * read_length / mean_length))) AS score
     FROM counted
-    JOIN worth USING (word)
+    JOIN worth USING (number)
+    JOIN document USING (id)
     CROSS JOIN collection
+    GROUP BY id
+    ORDER BY score DESC, id
+    LIMIT :candidates
+),
+shared AS ( -- the words that a document shares with the question, rarest first
+    SELECT id, array_agg(word ORDER BY idf DESC, word) AS words
+    FROM counted
+    JOIN best USING (id)
+    JOIN worth USING (number)
+    JOIN (SELECT DISTINCT number, word FROM form) AS named USING (number)
     GROUP BY id
 ),
 -- What each session is about: the same measure with sessions in place of documents, and without the names of who speaks.
 session AS (
-    SELECT session_id, sum(length) AS length, (count(*) OVER ())::float8 AS sessions, (avg(sum(length)) OVER ())::float8 AS mean_length
+    SELECT session_id, sum(length)::float8 AS length, (count(*) OVER ())::float8 AS sessions, (avg(sum(length)) OVER ())::float8 AS mean_length
     FROM document
     WHERE session_id IS NOT NULL
     GROUP BY session_id
 ),
 session_word AS (
-    SELECT word, session_id, sum(times)::float8 AS times, count(*) OVER (PARTITION BY word) AS said_in
+    SELECT number, session_id, sum(times)::float8 AS times, (count(*) OVER (PARTITION BY number))::float8 AS said_in
     FROM own
     JOIN document ON document.id = document_id
-    WHERE session_id IS NOT NULL AND word <> ALL (:names)
-    GROUP BY word, session_id
+    WHERE session_id IS NOT NULL
+      AND number NOT IN (SELECT number FROM form WHERE word = ANY (:names))
+    GROUP BY number, session_id
 ),
-topic AS (
+topic AS MATERIALIZED (
     SELECT session_id, sum(
         ln(1 + (sessions - said_in + 0.5) / (said_in + 0.5))
         * times / (times + :k1 * (1 - :b + :b * session.length / session.mean_length))) AS score
@@ -82,13 +91,13 @@ topic AS (
 SELECT
     id,
     session_id,
-    scored.score,
-    scored.score / (SELECT sum(idf) FROM worth) AS share,
-    rank() OVER (ORDER BY scored.score DESC) AS rank,
-    scored.words,
-    coalesce(topic.score / nullif(max(topic.score) OVER (), 0), 0) AS topic
-FROM scored
+    best.score,
+    best.score / (SELECT sum(idf) FROM worth) AS share,
+    rank() OVER (ORDER BY best.score DESC) AS rank,
+    words,
+    coalesce(topic.score / (SELECT nullif(max(score), 0) FROM topic), 0) AS topic
+FROM best
 JOIN document USING (id)
+JOIN shared USING (id)
 LEFT JOIN topic USING (session_id)
-ORDER BY scored.score DESC, id
-LIMIT :candidates
+ORDER BY best.score DESC, id

@@ -41,13 +41,13 @@ class Weights:
 
     meaning: float = 0.35
     before: float = 0.1
-    words: float = 0.4
+    words: float = 0.5
     topic: float = 0.1
     speaker: float = 0.15
     date: float = 0.15
     time_words: float = 0.1
     question: float = -0.04
-    length: float = 0.03
+    length: float = 0.02
     typed: float = 0.03
     importance: float = 0.03
     confidence: float = 0.05

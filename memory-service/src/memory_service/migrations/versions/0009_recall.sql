@@ -1,28 +1,18 @@
--- Text search without the words that only hold a sentence together: those of a language are no words of a text in it, also to
--- the other language's stemmer ("you", "there" would be Spanish stems).
+-- Plain words for the text index: lower case, no stop word of either language.
 CREATE TEXT SEARCH DICTIONARY casiopy_no_spanish_stop (TEMPLATE = pg_catalog.simple, STOPWORDS = spanish, ACCEPT = false);
 
 CREATE TEXT SEARCH DICTIONARY casiopy_no_english_stop (TEMPLATE = pg_catalog.simple, STOPWORDS = english, ACCEPT = false);
-
-CREATE TEXT SEARCH CONFIGURATION casiopy_spanish (COPY = pg_catalog.spanish);
-
-ALTER TEXT SEARCH CONFIGURATION casiopy_spanish
-    ALTER MAPPING FOR asciiword, word, hword, asciihword, hword_asciipart, hword_part WITH casiopy_no_english_stop, spanish_stem;
-
-CREATE TEXT SEARCH CONFIGURATION casiopy_english (COPY = pg_catalog.english);
-
-ALTER TEXT SEARCH CONFIGURATION casiopy_english
-    ALTER MAPPING FOR asciiword, word, hword, asciihword, hword_asciipart, hword_part WITH casiopy_no_spanish_stop, english_stem;
 
 CREATE TEXT SEARCH CONFIGURATION casiopy_plain (COPY = pg_catalog.simple);
 
 ALTER TEXT SEARCH CONFIGURATION casiopy_plain
     ALTER MAPPING FOR asciiword, word, hword, asciihword, hword_asciipart, hword_part WITH casiopy_no_spanish_stop, casiopy_no_english_stop, simple;
 
--- What a text says of itself, as marks that no word can be taken for: who speaks ("Ana: …"), that it asks, that it tells a time.
+-- What a text says of itself, as marks that no word can be taken for: who speaks ("Ana: …", on either side of an exchange), that it
+-- asks, that it tells a time. The sides of an exchange are told apart by U+001E.
 CREATE FUNCTION f_marks(text) RETURNS SETOF text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
 $$
-    SELECT '@by ' || public.f_unaccent(name[1]) FROM regexp_matches($1, '^\s*([^\s:][^:\n]{0,39}):\s') AS name
+    SELECT '@by ' || public.f_unaccent(name[1]) FROM regexp_matches($1, '(?:^|\u001e)\s*([^\s:][^:\n\u001e]{0,39}):\s', 'g') AS name
     UNION ALL
     SELECT '@asks' WHERE $1 ~ '\?[\s"»”)'']*$'
     UNION ALL
@@ -47,35 +37,41 @@ ALTER TABLE users ADD COLUMN opt_out_recall BOOLEAN DEFAULT false NOT NULL;
 
 DROP FUNCTION f_lexemes(text);
 
--- Every form of a text's words that recall looks for (Spanish stem, English stem, plain word without accents) and its marks,
--- each with how often the text has it. The text is in the language that has more of its words for stop words. Names are
--- qualified because a restore runs without a search path.
+-- What a word begins with, as a form of it: relatives that a stemmer keeps apart ("trabajo", "trabajadora") begin alike.
+CREATE FUNCTION f_root(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+$$ SELECT '~' || left($1, 5) WHERE length($1) > 5 AND $1 !~ '\d' $$;
+
+-- Every form of a text's words that recall looks for (stem, plain word without accents, root) and its marks, each with how often
+-- the text has it. A text is in the language that has more of its words for stop words; where neither leads it gets the stems of
+-- both. Names are qualified because a restore runs without a search path.
 CREATE FUNCTION f_terms(text) RETURNS TABLE (term text, times integer) LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 50 AS
 $$
-    WITH said AS (
-        SELECT words,
-               to_tsvector('pg_catalog.spanish', words) AS spanish,
-               to_tsvector('pg_catalog.english', words) AS english
-        FROM public.f_words($1) AS words
+    WITH said AS (SELECT public.f_words($1) AS words),
+    spanish AS (
+        SELECT lexeme, cardinality(positions) AS times FROM said, unnest(to_tsvector('pg_catalog.spanish', words))
+    ),
+    english AS (
+        SELECT lexeme, cardinality(positions) AS times FROM said, unnest(to_tsvector('pg_catalog.english', words))
+    ),
+    plain AS (
+        SELECT lexeme, cardinality(positions) AS times
+        FROM said, unnest(to_tsvector('public.casiopy_plain', public.f_unaccent(words)))
     ),
     language AS (
-        SELECT (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(english))
-             - (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(spanish)) AS spanish_lead
-        FROM said
-    )
-    SELECT lexeme, max(times)
-    FROM (
-        SELECT lexeme, cardinality(positions) AS times
-        FROM said, language, unnest(CASE WHEN spanish_lead > 0 THEN spanish ELSE to_tsvector('public.casiopy_spanish', words) END)
+        SELECT coalesce((SELECT sum(times) FROM english), 0) - coalesce((SELECT sum(times) FROM spanish), 0) AS spanish_lead
+    ),
+    form AS (
+        SELECT lexeme, times FROM spanish, language WHERE spanish_lead >= 0
         UNION ALL
-        SELECT lexeme, cardinality(positions)
-        FROM said, language, unnest(CASE WHEN spanish_lead < 0 THEN english ELSE to_tsvector('public.casiopy_english', words) END)
+        SELECT lexeme, times FROM english, language WHERE spanish_lead <= 0
         UNION ALL
-        SELECT lexeme, cardinality(positions) FROM said, unnest(to_tsvector('public.casiopy_plain', public.f_unaccent(words)))
+        SELECT lexeme, times FROM plain
+        UNION ALL
+        SELECT public.f_root(lexeme) AS root, sum(times) FROM plain WHERE public.f_root(lexeme) IS NOT NULL GROUP BY root
         UNION ALL
         SELECT mark, 1 FROM public.f_marks($1) AS mark
-    ) AS form
-    GROUP BY lexeme
+    )
+    SELECT lexeme, max(times)::integer FROM form GROUP BY lexeme
 $$;
 
 -- The end of a text: what the next one is read with. Longer, a long message would drown the short one after it.
@@ -186,7 +182,7 @@ BEGIN
     document.said_at := NEW.occurred_at;
     document.is_deleted := false;
     document.audience := NEW.audience;
-    PERFORM index_document(document, rtrim(NEW.input_text || ' ' || NEW.output_text), NEW.blind, NEW.blind_end);
+    PERFORM index_document(document, concat_ws(chr(30), NEW.input_text, nullif(NEW.output_text, '')), NEW.blind, NEW.blind_end);
     RETURN NULL;
 END
 $$;
