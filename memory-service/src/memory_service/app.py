@@ -20,6 +20,7 @@ from memory_service.encryption.store import open_database, unlock
 from memory_service.errors import DefectAnswers, install_error_handlers
 from memory_service.health import PartHealth
 from memory_service.limits import BodyLimit
+from memory_service.llm.tokens import token_counter
 from memory_service.metrics import Metrics, RequestCount
 from memory_service.settings import Settings
 
@@ -73,6 +74,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.token_counter = token_counter(settings.llm_tokenizer)
     app.state.agents = checked(agents)
     # What runs in the background and how it says how it is, by the name /health shows.
     app.state.background_parts = dict[str, Callable[[], PartHealth]]()

@@ -157,7 +157,11 @@ async def serve(settings: Settings, url: str) -> None:
     await prepare(settings, url)
     await _require_a_key(settings, url)
     await _require_its_key(settings, url)
-    app = create_app(settings, url, agents=await _prepared_agents(url))
+    agents = await _prepared_agents(url)
+    try:
+        app = create_app(settings, url, agents=agents)
+    except ValueError as error:
+        raise StartError(str(error)) from error
     config = uvicorn.Config(
         app,
         host=settings.api_host,

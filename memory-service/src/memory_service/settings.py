@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     llm_context_tokens: int = Field(
         4096, ge=512, le=1_000_000, description="Context window of the model, in tokens; prompts are kept below it."
     )
+    llm_tokenizer: Path | None = Field(
+        None,
+        description="The model's tokenizer, for the token budget of POST /memory/context: a tokenizer.json, or a folder with "
+        "one. Empty: tokens are estimated, generously.",
+    )
     ollama_host: str = Field("http://127.0.0.1:11434", description="Ollama server the character is deployed to.")
     openai_api_key: SecretStr | None = Field(
         None, description="Key of OpenAI's own service; used when LLM_BASE_URL is empty."

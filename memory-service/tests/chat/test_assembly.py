@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble, one_line
-from memory_service.chat.tokens import MESSAGE_TOKENS, estimated_tokens
+from memory_service.llm.tokens import MESSAGE_TOKENS, estimated_tokens
 from memory_service.extraction.cleaning import own_words
 
 TEXTS = st.text(

@@ -1,17 +1,7 @@
-"""Reasons in plain words, and the lines of a prompt."""
-
-from dataclasses import dataclass
-from datetime import UTC, datetime
+"""Reasons in plain words."""
 
 import pytest
-from memory_service.recall.reasons import context_summary, reason, why_words_only
-
-
-@dataclass
-class Memory:
-    created_at: datetime
-    content: str
-    memory_type: str = "event"
+from memory_service.recall.reasons import reason, why_words_only
 
 
 @pytest.mark.parametrize(
@@ -45,29 +35,3 @@ def test_a_reason_says_what_each_arm_saw(
 def test_recall_by_words_alone_says_why_in_both_languages(cause: str) -> None:
     assert why_words_only(cause, "es").startswith("búsqueda solo por palabras: ")
     assert why_words_only(cause, "en").startswith("searched by words only: ")
-
-
-def test_the_summary_is_dated_flat_and_oldest_first() -> None:
-    new = Memory(datetime(2026, 1, 5, 23, tzinfo=UTC), "luna: ¿y?\nCasiopy:  ya   veremos")
-    old = Memory(datetime(2025, 12, 30, 1, tzinfo=UTC), "luna: hola")
-    expected = "- 2025-12-30: luna: hola\n- 2026-01-05: luna: ¿y? Casiopy: ya veremos"
-    assert context_summary([new, old]) == context_summary([old, new]) == expected
-    assert context_summary([]) == ""
-
-
-def test_what_holds_comes_first_and_has_no_date() -> None:
-    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
-    told = [
-        Memory(days[3], "likes: rain", "preference"),
-        Memory(days[0], "visited: Lisbon", "event"),
-        Memory(days[2], "luna: hola"),
-        Memory(days[1], "city: Madrid", "fact"),
-    ]
-    expected = "- city: Madrid\n- likes: rain\n- 2026-01-01: visited: Lisbon\n- 2026-01-03: luna: hola"
-    assert context_summary(told) == context_summary(told[::-1]) == expected
-
-
-def test_one_long_memory_cannot_fill_a_prompt() -> None:
-    line = context_summary([Memory(datetime(2026, 1, 1, tzinfo=UTC), "palabra " * 4000)])
-    assert len(line) < 620
-    assert line.endswith("…")

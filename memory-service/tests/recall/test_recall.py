@@ -92,7 +92,7 @@ async def test_the_context_is_what_a_prompt_needs(service: Service, owner: str) 
         assert (memory["source"], memory["memory_type"]) == ("interaction", "event")
         assert set(memory) == {
             "id", "source", "content", "memory_type", "created_at", "relevance_score", "session_id", "key", "value",
-            "importance", "explain",
+            "importance", "explain", "neighbours",
         }  # fmt: skip
         assert datetime.fromisoformat(memory["created_at"]).utcoffset() is not None
 
@@ -138,7 +138,15 @@ async def test_a_session_or_a_persona_can_be_asked_for(service: Service, owner: 
 )
 async def test_any_question_has_an_answer(service: Service, owner: str, query: str) -> None:
     async with service(owner) as caller:
-        assert await caller.context("nobody", query) == {"memories": [], "context_summary": "", "note": None}
+        nothing = {
+            "memories": [],
+            "context_summary": "",
+            "citations": [],
+            "tokens": 0,
+            "counted_by": "estimate",
+            "note": None,
+        }
+        assert await caller.context("nobody", query) == nothing
         await caller.tell_all("luna", LUNA[:2])
         assert len((await caller.recall("luna", query))["hits"]) == 2
 

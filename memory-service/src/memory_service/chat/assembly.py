@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from memory_service.chat.tokens import MESSAGE_TOKENS, estimated_tokens
 from memory_service.llm.model import Message
+from memory_service.llm.tokens import MESSAGE_TOKENS, estimated_tokens
 
 # Shares of what is left beside system prompt and message. The rest is the recent window's, and whatever a part leaves unused.
 _KNOWN_SHARE, _SUMMARY_SHARE, _RECALLED_SHARE = 0.2, 0.2, 0.2

@@ -12,9 +12,9 @@ from pgqueuer.errors import RetryRequested
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from memory_service.chat.tokens import estimated_tokens
 from memory_service.db import Database, raw_connection
 from memory_service.llm.model import LanguageModel, Message, ModelAnswerUnusable, ModelUnavailable
+from memory_service.llm.tokens import estimated_tokens
 from memory_service.models import Interaction
 from memory_service.sessions import history, repository, summaries
 from memory_service.sessions import service as sessions

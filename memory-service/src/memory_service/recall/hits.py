@@ -1,8 +1,9 @@
 """What was found, fetched and shown: the same texts once, each with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.interactions.content import content_hash
 from memory_service.personas.service import CurrentPersona
 from memory_service.recall import repository
+from memory_service.recall.context import Source
 from memory_service.recall.fusion import DENSE, LEXICAL, ArmScore, Fused
 from memory_service.recall.reasons import reason
-from memory_service.recall.schemas import ArmExplanation, Explanation, Hit
+from memory_service.recall.schemas import ArmExplanation, ContextMemory, Explanation, Hit
 
 # Rows fetched at once after the first ones turned out to hold repeats.
 _MORE = 50
@@ -23,7 +25,7 @@ class Found:
     """A place in the common order, and what the reason needs to know of it."""
 
     fused: Fused
-    source: Literal["memory", "interaction"]
+    source: Source
     words: Sequence[str]
 
     @property
@@ -32,8 +34,13 @@ class Found:
         return self.fused.candidate.id
 
 
-async def first_ones(connection: AsyncConnection, found: Sequence[Found], limit: int) -> list[tuple[Found, Row[Any]]]:
-    """The first `limit` of `found` with their rows. The same words said twice are one memory: the first stands for all."""
+async def first_ones(
+    connection: AsyncConnection, found: Sequence[Found], limit: int, exclude: Collection[UUID]
+) -> list[tuple[Found, Row[Any]]]:
+    """The first `limit` of `found` with their rows, without those whose exchange or memory is in `exclude`.
+
+    The same words said twice are one memory: the first stands for all.
+    """
     chosen: list[tuple[Found, Row[Any]]] = []
     said: set[bytes] = set()
     start, size = 0, limit
@@ -42,7 +49,7 @@ async def first_ones(connection: AsyncConnection, found: Sequence[Found], limit:
         rows = await _rows(connection, part)
         for one in part:
             row = rows.get(one.id)  # deleted since it was found
-            if row is None or (text := _text_hash(one, row)) in said:
+            if row is None or row.id in exclude or (text := _text_hash(one, row)) in said:
                 continue
             said.add(text)
             chosen.append((one, row))
@@ -62,9 +69,30 @@ def _text_hash(found: Found, row: Row[Any]) -> bytes:
 
 
 def hit(found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | None, *, boosts: bool) -> Hit:
-    """`found` as the API shows it; `words_only` is the sentence of a recall without its dense arm.
+    """`found` as POST /recall shows it; `words_only` is the sentence of a recall without its dense arm.
 
     With `boosts`, what its score is made of."""
+    exchange = found.source == "interaction"
+    return Hit(
+        **_shown(found, row, persona, words_only, boosts=boosts),
+        user_id=row.user_id,
+        input_text=row.input_text if exchange else None,
+        output_text=row.output_text if exchange else None,
+        dropped=row.dropped if exchange else None,
+        quality_score=row.quality_score if exchange else None,
+    )
+
+
+def context_memory(
+    found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | None, *, boosts: bool
+) -> ContextMemory:
+    """`found` as POST /memory/context shows it, with no neighbours yet."""
+    return ContextMemory(**_shown(found, row, persona, words_only, boosts=boosts))
+
+
+def _shown(
+    found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | None, *, boosts: bool
+) -> dict[str, Any]:
     scores, score = found.fused.candidate.scores, round(found.fused.score, 6)
     dense, lexical = scores.get(DENSE), scores.get(LEXICAL)
     place = (dense.rank, dense.score) if dense else None
@@ -75,8 +103,8 @@ def hit(found: Found, row: Row[Any], persona: CurrentPersona, words_only: str | 
         reason=reason(place, found.words, persona.language, words_only=words_only),
         boosts=dict(found.fused.boosts) if boosts else None,
     )
-    shown = _exchange(row, persona.name) if found.source == "interaction" else _memory(row)
-    return Hit(id=row.id, source=found.source, relevance_score=score, user_id=row.user_id, explain=explain, **shown)
+    what = _exchange(row, persona.name) if found.source == "interaction" else _memory(row)
+    return {"id": row.id, "source": found.source, "relevance_score": score, "explain": explain} | what
 
 
 def _explained(score: ArmScore | None) -> ArmExplanation | None:
@@ -92,10 +120,6 @@ def _exchange(row: Row[Any], persona_name: str) -> dict[str, Any]:
         "key": None,
         "value": None,
         "importance": None,
-        "input_text": row.input_text,
-        "output_text": row.output_text,
-        "dropped": row.dropped,
-        "quality_score": row.quality_score,
     }
 
 
@@ -108,11 +132,12 @@ def _memory(row: Row[Any]) -> dict[str, Any]:
         "key": row.key,
         "value": row.value,
         "importance": row.importance,
-        "input_text": None,
-        "output_text": None,
-        "dropped": None,
-        "quality_score": None,
     }
+
+
+def told(row: Row[Any], persona_name: str) -> str:
+    """What a neighbouring turn says: a typed memory's content, or an exchange's sides."""
+    return _both_sides(row, persona_name) if row.content is None else row.content
 
 
 def _both_sides(row: Row[Any], persona_name: str) -> str:

@@ -1,11 +1,6 @@
-"""Why something was recalled, in plain words, and what was recalled as lines of a prompt. Pure."""
+"""Why something was recalled, in plain words. Pure."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Protocol
-
-# A reply is one to three sentences; longer texts are cut in the summary so that one of them cannot fill a prompt.
-_LINE_CHARS = 600
+from collections.abc import Sequence
 
 _SENTENCES = {
     "es": {
@@ -85,31 +80,3 @@ def reason(
         if not words:
             parts.append(say["all_fit"])
     return "; ".join(parts)
-
-
-class Line(Protocol):
-    """What the summary needs of a memory."""
-
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def content(self) -> str: ...
-    @property
-    def memory_type(self) -> str: ...
-
-
-def context_summary(memories: Iterable[Line]) -> str:
-    """One bullet per memory, whatever their order of relevance; empty when there are none.
-
-    First what holds until it is superseded, without a date, then what happened, dated; oldest first in both.
-    """
-    lines = sorted(
-        (memory.memory_type == "event", memory.created_at, " ".join(memory.content.split())) for memory in memories
-    )
-    return "\n".join(
-        f"- {moment:%Y-%m-%d}: {_cut(text)}" if happened else f"- {_cut(text)}" for happened, moment, text in lines
-    )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LINE_CHARS else text[: _LINE_CHARS - 1].rstrip() + "…"

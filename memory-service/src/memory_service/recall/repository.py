@@ -11,12 +11,14 @@ from sqlalchemy import (
     ARRAY,
     TEXT,
     BigInteger,
+    Boolean,
     DateTime,
     Double,
     Executable,
     TextClause,
     Uuid,
     bindparam,
+    column,
     or_,
     select,
     text,
@@ -54,6 +56,16 @@ _WORDS, _SPEAKERS, _BM25, _NEAREST, _FEATURES = (
     _typed(_sql(name)) for name in ("words.sql", "speakers.sql", "bm25.sql", "nearest.sql", "features.sql")
 )
 _NEAREST_INDEXED = _sql("nearest_indexed.sql")
+_NEIGHBOURS = _typed(_sql("neighbours.sql")).columns(
+    column("hit", BigInteger()),
+    column("place", TEXT()),
+    column("id", Uuid()),
+    column("user_id", TEXT()),
+    column("input_text", Interaction.input_text.type),
+    column("output_text", Interaction.output_text.type),
+    column("dropped", Boolean()),
+    column("content", Memory.content.type),
+)
 
 _EXCHANGES = select(
     RecallDocument.id.label("document_id"),
@@ -229,6 +241,11 @@ async def exchanges(connection: AsyncConnection, ids: Sequence[int]) -> dict[int
 async def memories(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, Row[Any]]:
     """The typed memories that these documents are, by document."""
     return await _by_document(connection, _MEMORIES.where(RecallDocument.id.in_(ids)))
+
+
+async def neighbours(connection: AsyncConnection, scope: Scope, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """The turns that complete these documents, which have one side: the question before, the answer after."""
+    return (await connection.execute(_NEIGHBOURS, scope.parameters() | {"ids": list(ids)})).all()
 
 
 async def _by_document(connection: AsyncConnection, statement: Executable) -> dict[int, Row[Any]]:

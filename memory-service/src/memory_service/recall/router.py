@@ -13,17 +13,14 @@ router = APIRouter(tags=["recall"], route_class=TransactionalRoute)
 @router.post("/memory/context")
 async def memory_context(asked: ContextRequest, request: Request, connection: Transaction, owner: OwnerId) -> Context:
     """What the persona should remember now, typed memories and exchanges, best first, and as lines for a prompt."""
-    full = RecallRequest.model_validate(asked.model_dump())
-    return service.as_context(await _recall(full, request, connection, owner))
+    state = request.app.state
+    persona = await resolve(connection, owner, asked.persona, state.settings.default_persona)
+    return await service.context(connection, state.embedder, persona, asked, state.token_counter)
 
 
 @router.post("/recall")
 async def recall(asked: RecallRequest, request: Request, connection: Transaction, owner: OwnerId) -> Recalled:
     """The same with the exchanges behind it; `arms` compares the ways of finding them."""
-    return await _recall(asked, request, connection, owner)
-
-
-async def _recall(asked: RecallRequest, request: Request, connection: Transaction, owner: str) -> Recalled:
     state = request.app.state
     persona = await resolve(connection, owner, asked.persona, state.settings.default_persona)
     return await service.recall(connection, state.embedder, persona, asked)

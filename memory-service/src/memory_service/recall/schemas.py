@@ -10,13 +10,14 @@ from memory_service.fields import Moment, Storable, UserId
 from memory_service.memories.profile import MemoryType
 from memory_service.models import MAX_TEXT
 from memory_service.personas.schemas import SLUG
+from memory_service.recall.context import Place, Source
 from memory_service.recall.fusion import Preset
 
 ArmName = Literal["dense", "lexical"]
 Listener = Literal["viewer", "streamer", "public"]
 
 
-class ContextRequest(BaseModel):
+class Question(BaseModel):
     """What is being said now, and whose memories may answer."""
 
     user_id: UserId
@@ -41,10 +42,29 @@ class ContextRequest(BaseModel):
     as_of: Moment | None = Field(
         None, description="As it stood then: what was said later is left out, what was superseded since is back."
     )
+    exclude: list[UUID] = Field(
+        default=[],
+        max_length=200,
+        description="Ids of exchanges and typed memories that the prompt holds already; others take their places.",
+    )
     explain: bool = Field(False, description="Show what each score is made of (`explain.boosts`).")
 
 
-class RecallRequest(ContextRequest):
+class ContextRequest(Question):
+    """The same, and how much of a prompt the answer may take."""
+
+    max_tokens: int = Field(
+        2000,
+        ge=1,
+        le=100_000,
+        description="Tokens that `context_summary` may take; what does not fit is left out of it.",
+    )
+    cite: bool = Field(
+        False, description="End each line of `context_summary` with its number, `[1]`, as in `citations`."
+    )
+
+
+class RecallRequest(Question):
     """A recall to look into."""
 
     limit: int = Field(10, ge=1, le=100)
@@ -74,11 +94,11 @@ class Explanation(BaseModel):
     reason: str = Field(description="The same in plain words, in the persona's language (Spanish or English).")
 
 
-class ContextMemory(BaseModel):
+class RecalledMemory(BaseModel):
     """One recalled memory: a typed one, or an exchange."""
 
     id: UUID
-    source: Literal["memory", "interaction"] = Field(description="Whether `id` is of GET /memory or /interactions.")
+    source: Source = Field(description="Whether `id` is of GET /memory or /interactions.")
     content: str = Field(
         description="Of an exchange both sides; the viewer's alone where the reply was dropped as no true reply."
     )
@@ -92,17 +112,48 @@ class ContextMemory(BaseModel):
     explain: Explanation
 
 
+class Neighbour(BaseModel):
+    """A turn that is told with a memory because it completes it."""
+
+    id: UUID
+    content: str
+    place: Place = Field(
+        description="`before`: the question that the memory answers. `after`: the answer to what it asks."
+    )
+
+
+class ContextMemory(RecalledMemory):
+    """A recalled memory, and the turns told with it in its line of the summary."""
+
+    neighbours: list[Neighbour] = []
+
+
+class Citation(BaseModel):
+    """Where a line of the summary is from."""
+
+    line: int = Field(ge=1, description="Number of the line, the first is 1.")
+    id: UUID
+    source: Source = Field(description="Whether `id` is of GET /memory or /interactions.")
+
+
 class Context(BaseModel):
     """What to remember now, best first, and the same as lines for a prompt."""
 
     memories: list[ContextMemory]
     context_summary: str = Field(
-        description="A bullet per memory: first what holds without a date, then dated what happened; oldest first."
+        description="A bullet per memory: first what holds, then what happened with its date; oldest first. Under a question "
+        "about time every bullet has its date. The same words stand once. What found no room within `max_tokens` is in "
+        "`memories` alone: the best come first in line for room, and one too long alone is cut at a sentence."
+    )
+    citations: list[Citation] = Field(description="Where each line of `context_summary` is from.")
+    tokens: int = Field(ge=0, description="What `context_summary` takes; never above `max_tokens`.")
+    counted_by: str = Field(
+        description="How: `tokenizer:` and its name (LLM_TOKENIZER), or `estimate`, which real tokenizers stay below."
     )
     note: str | None = Field(description="Set when recall had to go by words alone: why.")
 
 
-class Hit(ContextMemory):
+class Hit(RecalledMemory):
     """A recalled memory with the exchange behind it; a typed memory has none, and null in its fields."""
 
     user_id: str

@@ -14,13 +14,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady
 from memory_service.embeddings.vectors import vector_text
+from memory_service.llm.tokens import TokenCounter
 from memory_service.personas.service import CurrentPersona
 from memory_service.recall import hits, questions, repository
+from memory_service.recall.context import Form, Remembered, Source, summarised
+from memory_service.recall.context import Neighbour as Turn
 from memory_service.recall.fusion import DENSE, LEXICAL, PRESETS, ArmScore, Candidate, Fused, age_days, fuse
 from memory_service.recall.hits import Found
-from memory_service.recall.reasons import context_summary, why_words_only
+from memory_service.recall.reasons import why_words_only
 from memory_service.recall.repository import QuestionVector, Scope
-from memory_service.recall.schemas import Context, ContextMemory, Listener, Recalled, RecallRequest
+from memory_service.recall.schemas import (
+    Citation,
+    Context,
+    ContextRequest,
+    Listener,
+    Neighbour,
+    Question,
+    Recalled,
+    RecallRequest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,94 +55,196 @@ _AUDIENCES: Mapping[Listener, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question taken apart: what each arm is asked, and what the fusion needs to know of it."""
+    """A question taken apart: what each arm is asked, and what the fusion needs to know of it.
 
+    `periods` are the times it names; `asks_when`: its answer is a time.
+    """
+
+    question: Question
+    arms: frozenset[str]
     words: repository.Words
     about: questions.About
+    periods: Sequence[questions.Period]
+    asks_when: bool
     speaker: frozenset[str]
     scope: Scope
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """What was found, best first, and for which question; `cause`: why the dense arm did not run."""
+
+    asked: _Asked
+    rows: Sequence[tuple[Found, Row[Any]]]
+    cause: str | None
+
+    def note(self, language: str) -> str | None:
+        """The sentence for a reader."""
+        return None if self.cause is None else why_words_only(self.cause, language)
 
 
 async def recall(
     connection: AsyncConnection, embedder: BackgroundEmbedder, persona: CurrentPersona, request: RecallRequest
 ) -> Recalled:
-    """What matters of the viewer for the question, best first; nothing for an unknown viewer, or one who opted out.
+    """What matters of the viewer for the question, best first; nothing for an unknown viewer, or one who opted out."""
+    best = await _best(connection, embedder, persona, request, frozenset(request.arms))
+    if best is None:
+        return Recalled(hits=[], note=None)
+    note = best.note(persona.language)
+    shown = [hits.hit(one, row, persona, note, boosts=request.explain) for one, row in best.rows]
+    return Recalled(hits=shown, note=None if best.cause == "off" else note)
+
+
+async def context(
+    connection: AsyncConnection,
+    embedder: BackgroundEmbedder,
+    persona: CurrentPersona,
+    request: ContextRequest,
+    counter: TokenCounter,
+) -> Context:
+    """The same for a prompt: with the turns that complete what was found, as lines under the request's token budget."""
+    best = await _best(connection, embedder, persona, request, frozenset({DENSE, LEXICAL}))
+    if best is None:
+        nothing: dict[str, Any] = {"memories": [], "context_summary": "", "citations": [], "tokens": 0}
+        return Context(**nothing, counted_by=counter.name, note=None)
+    note = best.note(persona.language)
+    memories = [hits.context_memory(one, row, persona, note, boosts=request.explain) for one, row in best.rows]
+    near = await _neighbours(connection, best, persona)
+    dated = request.preset == "timeline" or best.asked.asks_when or bool(best.asked.periods)
+    summary = summarised(
+        [Remembered(one.id, one.source, one.content, one.memory_type == "event", one.created_at) for one in memories],
+        near,
+        Form(request.max_tokens, counter.count, dated=dated, cited=request.cite),
+    )
+    told = {line.of.id: line.neighbours for line in summary.lines}
+    for one in memories:
+        one.neighbours = [Neighbour(id=n.id, content=n.content, place=n.place) for n in told.get(one.id, ())]
+    return Context(
+        memories=memories,
+        context_summary=summary.text,
+        citations=[
+            Citation(line=number, id=line.of.id, source=line.of.source) for number, line in enumerate(summary.lines, 1)
+        ],
+        tokens=summary.tokens,
+        counted_by=counter.name,
+        note=note,
+    )
+
+
+async def _neighbours(connection: AsyncConnection, best: _Best, persona: CurrentPersona) -> list[Turn]:
+    """What completes turns of one side, and is not there already. An exchange whose other side was dropped had one."""
+    one_sided = {one.id: row.id for one, row in best.rows if one.source == "memory" or not row.output_text.strip()}
+    if not one_sided:
+        return []
+    there = {row.id for _, row in best.rows}.union(best.asked.question.exclude)
+    return [
+        Turn(row.id, one_sided[row.hit], hits.told(row, persona.name), row.place)
+        for row in await repository.neighbours(connection, best.asked.scope, one_sided)
+        if row.id not in there
+    ]
+
+
+async def _best(
+    connection: AsyncConnection,
+    embedder: BackgroundEmbedder,
+    persona: CurrentPersona,
+    question: Question,
+    arms: frozenset[str],
+) -> _Best | None:
+    """The first ones of all that may be recalled; None for a viewer who opted out.
 
     The dense arm gives every exchange and every current memory a place, however little it shares with the question. For
     memories that neither arm can place, see `_all_that_fit`.
     """
-    if await repository.opted_out(connection, request.user_id):
-        return Recalled(hits=[], note=None)
-    asked = await _take_apart(connection, persona, request)
+    if await repository.opted_out(connection, question.user_id):
+        return None
+    asked = await _take_apart(connection, persona, question, arms)
     # The model computes while the database counts words: they do not wait for each other.
-    embedding = asyncio.create_task(_question_vector(embedder, asked.about.text, DENSE in request.arms))
+    embedding = asyncio.create_task(_question_vector(embedder, asked.about.text, DENSE in arms))
     try:
-        by_words = await _by_words(connection, asked, LEXICAL in request.arms)
+        by_words = await _by_words(connection, asked)
         vector, cause = await embedding
     finally:
         embedding.cancel()
         with suppress(asyncio.CancelledError):
             await embedding
-    found = await _placed(connection, asked, by_words, vector, request)
-    best = await hits.first_ones(connection, found, request.limit)
-    if len(best) < request.limit and (
-        rest := await _all_that_fit(connection, request, persona, {one.id for one in found})
-    ):
-        best = await hits.first_ones(connection, [*found, *rest], request.limit)
-    note = None if cause is None else why_words_only(cause, persona.language)
-    shown = [hits.hit(one, row, persona, note, boosts=request.explain) for one, row in best]
-    return Recalled(hits=shown, note=None if cause == "off" else note)
+    found = await _placed(connection, asked, by_words, vector)
+    exclude = frozenset(question.exclude)
+    best = await hits.first_ones(connection, found, question.limit, exclude)
+    if len(best) < question.limit and (rest := await _all_that_fit(connection, asked, {one.id for one in found})):
+        best = await hits.first_ones(connection, [*found, *rest], question.limit, exclude)
+    return _Best(asked, best, cause)
 
 
-async def _take_apart(connection: AsyncConnection, persona: CurrentPersona, request: RecallRequest) -> _Asked:
+async def _take_apart(
+    connection: AsyncConnection, persona: CurrentPersona, question: Question, arms: frozenset[str]
+) -> _Asked:
     scope = Scope(
-        user_id=request.user_id,
+        user_id=question.user_id,
         persona_id=persona.id,
-        everybody=request.scope == "everybody",
-        session_id=request.session_id,
-        audiences=_AUDIENCES[request.listener],
-        as_of=request.as_of,
+        everybody=question.scope == "everybody",
+        session_id=question.session_id,
+        audiences=_AUDIENCES[question.listener],
+        as_of=question.as_of,
     )
-    words = await repository.words(connection, request.user_id, request.query[:_LEXICAL_CHARS])
-    possible = questions.possible_speakers(request.query[:_LEXICAL_CHARS])
+    text = question.query[:_LEXICAL_CHARS]
+    words = await repository.words(connection, question.user_id, text)
+    possible = questions.possible_speakers(text)
     speakers = await repository.speakers(connection, words.owner_id, scope, possible)
     # Persona and viewer are never what tells two of their memories apart.
-    present = {name for name in map(questions.folded, (persona.name, request.user_id)) if name in possible}
-    about = questions.about(request.query, speakers | present)
+    present = {name for name in map(questions.folded, (persona.name, question.user_id)) if name in possible}
+    about = questions.about(question.query, speakers | present)
     marks = repository.speaker_terms(connection, words.owner_id, {about.speaker} if about.speaker else ())
-    return _Asked(words, about, frozenset(marks), scope)
+    return _Asked(
+        question=question,
+        arms=arms,
+        words=words,
+        about=about,
+        periods=questions.periods(question.query),
+        asks_when=questions.asks_when(question.query),
+        speaker=frozenset(marks),
+        scope=scope,
+        now=question.as_of or datetime.now(UTC),
+    )
 
 
-async def _by_words(connection: AsyncConnection, asked: _Asked, wanted: bool) -> Sequence[Row[Any]]:
-    if not wanted:
+async def _by_words(connection: AsyncConnection, asked: _Asked) -> Sequence[Row[Any]]:
+    if LEXICAL not in asked.arms:
         return []
     return await repository.bm25(connection, asked.scope, asked.words.forms, asked.about.names, _LEXICAL_VOTES)
 
 
 async def _placed(
-    connection: AsyncConnection,
-    asked: _Asked,
-    by_words: Sequence[Row[Any]],
-    vector: QuestionVector | None,
-    request: RecallRequest,
+    connection: AsyncConnection, asked: _Asked, by_words: Sequence[Row[Any]], vector: QuestionVector | None
 ) -> list[Found]:
-    """What the arms found, in one order."""
+    """What the arms found, in one order, without what the prompt holds already: so many more candidates are asked for."""
+    exclude = frozenset(asked.question.exclude)
+    dense, words = _DENSE_CANDIDATES + len(exclude), _LEXICAL_CANDIDATES + len(exclude)
     nearest = (
-        await repository.nearest(connection, asked.scope, vector, _DENSE_CANDIDATES, is_large=asked.words.is_large)
+        await repository.nearest(connection, asked.scope, vector, dense, is_large=asked.words.is_large)
         if vector
         else []
     )
     lexical = {row.id: row for row in by_words}
-    ids = dict.fromkeys([*nearest, *list(lexical)[:_LEXICAL_CANDIDATES]])
+    ids = dict.fromkeys([*nearest, *list(lexical)[:words]])
     rows = await repository.features(connection, asked.scope, ids, vector, asked.speaker) if ids else []
     dense_rank = {document: place for place, document in enumerate(nearest, 1)}
     topics = {row.session_id: row.topic for row in by_words}
-    candidates = [_candidate(row, lexical.get(row.id), topics, dense_rank.get(row.id), request) for row in rows]
-    sources = {row.id: "interaction" if row.memory_id is None else "memory" for row in rows}
+    candidates, sources = [], {}
+    for row in rows:
+        if row.interaction_id in exclude or row.memory_id in exclude:
+            continue
+        candidates.append(_candidate(row, lexical.get(row.id), topics, dense_rank.get(row.id), asked))
+        sources[row.id] = _source(row)
     return [
-        Found(one, sources[one.candidate.id], lexical[one.candidate.id].words if one.candidate.id in lexical else ())  # type: ignore[arg-type]
-        for one in fuse(candidates, PRESETS[request.preset], frozenset(request.arms))
+        Found(one, sources[one.candidate.id], lexical[one.candidate.id].words if one.candidate.id in lexical else ())
+        for one in fuse(candidates, PRESETS[asked.question.preset], asked.arms)
     ]
+
+
+def _source(row: Row[Any]) -> Source:
+    return "interaction" if row.memory_id is None else "memory"
 
 
 def _candidate(
@@ -138,7 +252,7 @@ def _candidate(
     lexical: Row[Any] | None,
     topics: Mapping[Any, float],
     dense_rank: int | None,
-    request: RecallRequest,
+    asked: _Asked,
 ) -> Candidate:
     scores = {}
     if row.cosine is not None:
@@ -154,20 +268,18 @@ def _candidate(
         share=lexical.share if lexical is not None else 0.0,
         topic=topics.get(row.session_id, 0.0),
         spoken=row.spoken,
-        date=questions.date_fit(questions.periods(request.query), row.said_at),
-        tells_when=row.tells_when and questions.asks_when(request.query),
+        date=questions.date_fit(asked.periods, row.said_at),
+        tells_when=row.tells_when and asked.asks_when,
         asks=row.asks,
         length=row.length,
         typed=row.memory_id is not None,
         importance=row.importance,
         confidence=row.confidence,
-        age_days=age_days(row.said_at, request.as_of or datetime.now(UTC)),
+        age_days=age_days(row.said_at, asked.now),
     )
 
 
-async def _all_that_fit(
-    connection: AsyncConnection, request: RecallRequest, persona: CurrentPersona, placed: Collection[int]
-) -> list[Found]:
+async def _all_that_fit(connection: AsyncConnection, asked: _Asked, placed: Collection[int]) -> list[Found]:
     """Memories to fill what is left of the limit, newest first, with relevance 0: those that neither arm placed.
 
     Such a memory has no vector yet, or the question has none, and they share no word: it cannot be compared with others.
@@ -175,17 +287,12 @@ async def _all_that_fit(
     is told. Where there are more, any choice would be a guess: they wait for their vectors. A request for one arm, one
     session, another listener or another time asks for no more than that finds.
     """
-    plain = request.listener == "viewer" and request.as_of is None and request.session_id is None
-    if request.arms != {DENSE, LEXICAL} or not plain:
+    question = asked.question
+    plain = question.listener == "viewer" and question.as_of is None and question.session_id is None
+    if asked.arms != {DENSE, LEXICAL} or not plain:
         return []
-    few = await repository.few_memories(connection, request.user_id, persona.id, request.limit)
+    few = await repository.few_memories(connection, question.user_id, asked.scope.persona_id, question.limit)
     return [Found(Fused(Candidate(one, {}), 0.0), "memory", ()) for one in few if one not in placed]
-
-
-def as_context(recalled: Recalled) -> Context:
-    """The same for a prompt."""
-    memories = [ContextMemory.model_validate(hit, from_attributes=True) for hit in recalled.hits]
-    return Context(memories=memories, context_summary=context_summary(memories), note=recalled.note)
 
 
 async def _question_vector(
