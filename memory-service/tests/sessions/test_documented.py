@@ -273,6 +273,7 @@ async def test_memories_put_at_the_same_moment_replace_each_other_one_by_one(
         ({"todos": ["x"] * 201}, "todos"),
         ({"todos": ["x" * 9000, "y" * 9000]}, "todos"),
         ([], "body"),
+        ({"perfil": {"name": "a"}}, "None of profile, preferences, facts, todos"),
     ],
 )
 async def test_bad_memory_is_refused_by_name(

@@ -66,6 +66,14 @@ class StructuredMemory(BaseModel):
     facts: list[Line] = Field(default_factory=list, max_length=_MAX_ITEMS, description="Facts without a name.")
     todos: list[Line] = Field(default_factory=list, max_length=_MAX_ITEMS)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _some_section(cls, body: Any) -> Any:
+        """A misspelled section would otherwise empty the memory; an empty object says so on purpose."""
+        if isinstance(body, dict) and body and not body.keys() & cls.model_fields.keys():
+            raise ValueError(f"None of {', '.join(cls.model_fields)} is there. Send the sections to keep, or {{}} for none.")
+        return body
+
     @model_validator(mode="after")
     def _one_section_a_key(self) -> "StructuredMemory":
         both = sorted(self.profile.keys() & self.preferences.keys())
