@@ -253,11 +253,12 @@ async def _by_document(connection: AsyncConnection, statement: Executable) -> di
 
 
 async def few_memories(connection: AsyncConnection, user_id: str, persona_id: UUID, most: int) -> Sequence[int]:
-    """The documents of the viewer's current memories, newest first; none when there are more than `most`."""
+    """The documents of the memories that the viewer may hear now, newest first; none when there are more than `most`."""
     statement = (
         select(RecallDocument.id)
         .join(Memory, Memory.id == RecallDocument.memory_id)
         .where(Memory.user_id == user_id, or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id), CURRENT)
+        .where(Memory.audience != "streamer")
         .order_by(Memory.created_at.desc(), Memory.id.desc())
         .limit(most + 1)
     )
