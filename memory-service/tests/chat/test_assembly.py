@@ -1,5 +1,6 @@
 """The prompt: never above its budget, always with system prompt and message, in one order, without repeats."""
 
+from dataclasses import replace
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -8,9 +9,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble, one_line
-from memory_service.llm.tokens import MESSAGE_TOKENS, estimated_tokens
+from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble, one_line, there_anyway
 from memory_service.extraction.cleaning import own_words
+from memory_service.llm.tokens import MESSAGE_TOKENS, estimated_tokens
 
 TEXTS = st.text(
     st.sampled_from("abcdefghijk áñ¿?.,\n0123456789😀<>/memory-") | st.characters(codec="utf-8"), max_size=300
@@ -71,6 +72,17 @@ def test_the_window_is_the_last_exchanges_without_a_gap_and_nothing_in_it_is_rec
 
 @settings(max_examples=60, deadline=None)
 @given(PARTS, st.integers(200, 3000))
+def test_what_need_not_be_recalled_is_there(parts: Parts, budget: int) -> None:
+    try:
+        there, prompt = there_anyway(replace(parts, recalled=()), budget), assemble(parts, budget)
+    except DoesNotFit:
+        return
+    shown = {one.id for one in prompt.recent} | {one.id for one in parts.known if one_line(one.line) in prompt.block}
+    assert set(there) <= shown
+
+
+@settings(max_examples=60, deadline=None)
+@given(PARTS, st.integers(200, 3000))
 def test_the_same_parts_make_the_same_prompt(parts: Parts, budget: int) -> None:
     def made() -> Prompt | int:
         try:
@@ -93,6 +105,13 @@ FULL = Parts(
     recalled=[Remembered(_number(30), "[2026-01-05] Mi gato es Miso"), Remembered(_number(10), "repetido")],
     recent=[Said(_number(10 + place), f"mensaje {place}", f"respuesta {place}") for place in range(4)],
 )
+
+
+def test_what_is_known_and_found_no_room_can_be_recalled() -> None:
+    long, found = Remembered(_number(1), "palabra " * 60), Remembered(_number(1), "Le gusta la lluvia")
+    parts = Parts(system="s", message="m", known=[long], recalled=[found])
+    assert there_anyway(parts, 400) == []
+    assert "lluvia" in assemble(parts, 400).block
 
 
 def test_everything_in_its_order() -> None:

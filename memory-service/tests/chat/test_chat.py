@@ -206,6 +206,19 @@ async def test_another_session_of_the_viewer_is_recalled(talk: httpx.AsyncClient
     assert told["interaction_id"] not in [memory["id"] for memory in same["memories"]]  # it is in the window
 
 
+async def test_what_is_known_anyway_takes_no_place_of_what_is_recalled(talk: httpx.AsyncClient, model: StandIn) -> None:
+    model.say("Como todos.", "Lo sé.")
+    first = {"message": "Mi gato duerme mucho", "user_id": "antonio"}
+    told = (await talk.post("/chat", json=first)).json()
+    for number in range(10):
+        body = {"user_id": "antonio", "type": "fact", "content": f"Su gato Miso es negro y juguetón ({number})"}
+        assert (await talk.post("/memory", json=body)).status_code == 200
+    answer = (
+        await talk.post("/chat", json={"message": "¿Mi gato Miso es negro y juguetón?", "user_id": "antonio"})
+    ).json()
+    assert [memory["id"] for memory in answer["memories"]] == [told["interaction_id"]]
+
+
 async def test_one_key_one_exchange(talk: httpx.AsyncClient, model: StandIn) -> None:
     headers = {"Idempotency-Key": "k1"}
     answers = [

@@ -96,7 +96,7 @@ def service(migrated_url: str, tmp_path: Path) -> Service:
 
     @asynccontextmanager
     async def start(
-        owner: str, *, load_embedder: Load = minilm, worker: bool = True, ready: bool = True
+        owner: str, *, load_embedder: Load = minilm, worker: bool = True, ready: bool = True, **given: Any
     ) -> AsyncIterator[Caller]:
         settings = Settings(
             _env_file=None,
@@ -104,6 +104,7 @@ def service(migrated_url: str, tmp_path: Path) -> Service:
             casiopy_data=tmp_path,
             worker_in_process=worker,
             default_persona="casiopy",
+            **given,
         )
         app = create_app(settings, migrated_url, load_embedder=load_embedder)
         transport = httpx.ASGITransport(app)

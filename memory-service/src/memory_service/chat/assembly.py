@@ -16,6 +16,8 @@ from memory_service.llm.tokens import MESSAGE_TOKENS, estimated_tokens
 
 # Shares of what is left beside system prompt and message. The rest is the recent window's, and whatever a part leaves unused.
 _KNOWN_SHARE, _SUMMARY_SHARE, _RECALLED_SHARE = 0.2, 0.2, 0.2
+# What those leave to the recent window however full they are.
+_RECENT_SHARE = 0.4
 # The block is kept with the exchange as metadata, which takes 16,384 bytes.
 _MAX_BLOCK_BYTES = 12_000
 # A memory is a reminder, not a document.
@@ -103,23 +105,49 @@ def assemble(parts: Parts, budget: int) -> Prompt:
     Raises:
         DoesNotFit: not even system prompt and message do.
     """
+    begun = _begin(parts, budget)
+    lead = _WORDS.get(parts.language, _WORDS["en"])[0]
+    if begun.room <= 0:
+        return _prompt(parts, lead, _Lines(0), (), ())
+    lines, room = begun.lines, begun.room
+    _add_summary(lines, parts, room)
+    reserve = sum(_size(one.line) for one in parts.recalled)
+    recent = _recent(parts.recent, room - lines.tokens - min(reserve, int(room * _RECALLED_SHARE)))
+    left = room - sum(_exchange_size(one) for one in recent)
+    shown = {one.id for one in recent} | begun.known
+    recalled = tuple(one for one in parts.recalled if one.id not in shown and lines.add(one.line, left))
+    return _prompt(parts, lead, lines, recalled, recent)
+
+
+def there_anyway(parts: Parts, budget: int) -> list[UUID]:
+    """What the prompt holds whatever is recalled, and recall need not find again: the last exchanges, then what is known.
+
+    Raises:
+        DoesNotFit: as `assemble` does.
+    """
+    begun = _begin(parts, budget)
+    recent = _recent(parts.recent, int(max(0, begun.room) * _RECENT_SHARE))
+    return [one.id for one in reversed(recent)] + [one.id for one in parts.known if one.id in begun.known]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A prompt with what is known in it: `known` are the ids of that, `room` what system prompt, message and frame leave."""
+
+    lines: "_Lines"
+    room: int
+    known: set[UUID]
+
+
+def _begin(parts: Parts, budget: int) -> _Begun:
     always = _size(parts.system) + _size(parts.message)
     if always > budget:
         raise DoesNotFit(always, budget)
     lead = _WORDS.get(parts.language, _WORDS["en"])[0]
     lines = _Lines(_size(f"\n\n{lead}\n") + estimated_tokens(_BLOCK))
     room = budget - always - lines.frame
-    if room <= 0:
-        return _prompt(parts, lead, _Lines(0), (), ())
-    for one in parts.known:
-        lines.add(one.line, int(room * _KNOWN_SHARE))
-    _add_summary(lines, parts, room)
-    reserve = sum(_size(one.line) for one in parts.recalled)
-    recent = _recent(parts.recent, room - lines.tokens - min(reserve, int(room * _RECALLED_SHARE)))
-    left = room - sum(_exchange_size(one) for one in recent)
-    shown = {one.id for one in recent} | {one.id for one in parts.known}
-    recalled = tuple(one for one in parts.recalled if one.id not in shown and lines.add(one.line, left))
-    return _prompt(parts, lead, lines, recalled, recent)
+    known = {one.id for one in parts.known if lines.add(one.line, int(room * _KNOWN_SHARE))} if room > 0 else set()
+    return _Begun(lines, room, known)
 
 
 @dataclass(slots=True)

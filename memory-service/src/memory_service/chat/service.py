@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.agents.agent import PERSONA, Agent, Turn
 from memory_service.agents.routing import choose
 from memory_service.chat import summarising
-from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble
+from memory_service.chat.assembly import DoesNotFit, Parts, Prompt, Remembered, Said, assemble, there_anyway
 from memory_service.core_memory import service as core_memory
 from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
@@ -30,7 +30,7 @@ from memory_service.memories.schemas import MemoryItem
 from memory_service.models import MAX_TEXT
 from memory_service.personas.service import CurrentPersona, resolve
 from memory_service.recall import service as recall
-from memory_service.recall.schemas import RecallRequest
+from memory_service.recall.schemas import MAX_EXCLUDED, RecallRequest
 from memory_service.sessions import history, summaries
 from memory_service.sessions import service as sessions
 from memory_service.sessions.history import Exchange
@@ -158,23 +158,24 @@ class Chat:
         system = await core_memory.system_prompt(connection, persona)
         summary = await summaries.find(connection, prepared.session.id) if prepared.session else None
         known = await memories.current(connection, user_id, persona_id=persona.id)
-        wanted = RecallRequest(user_id=user_id, query=prepared.message.text, limit=_RECALLED)
-        recalled = await recall.recall(connection, self._embedder, persona, wanted)
         parts = Parts(
             system=system.system_prompt,
             message=prepared.message.text,
             language=persona.language,
             known=[Remembered(item.id, item.content) for item in _most_important_first(known)],
             summary=summary.text if summary else "",
-            recalled=[
-                Remembered(hit.id, f"[{hit.created_at:%Y-%m-%d}] {hit.content}", hit.relevance_score)
-                for hit in recalled.hits
-            ],
             recent=[Said(one.id, one.said, one.answered) for one in _window(prepared.exchanges, summary)],
         )
         budget = model.context_tokens - answer_room(model)
         try:
-            return replace(prepared, prompt=assemble(parts, budget), note=recalled.note)
+            there = there_anyway(parts, budget)[:MAX_EXCLUDED]
+            wanted = RecallRequest(user_id=user_id, query=parts.message, limit=_RECALLED, exclude=there)
+            recalled = await recall.recall(connection, self._embedder, persona, wanted)
+            found = [
+                Remembered(hit.id, f"[{hit.created_at:%Y-%m-%d}] {hit.content}", hit.relevance_score)
+                for hit in recalled.hits
+            ]
+            return replace(prepared, prompt=assemble(replace(parts, recalled=found), budget), note=recalled.note)
         except DoesNotFit as error:
             raise BadRequest(
                 f"The persona's system prompt and the message take about {error.needed} tokens, and {error.budget} are there. "

@@ -16,6 +16,9 @@ from memory_service.recall.fusion import Preset
 ArmName = Literal["dense", "lexical"]
 Listener = Literal["viewer", "streamer", "public"]
 
+# A prompt holds fewer turns; each asks the arms for one candidate more.
+MAX_EXCLUDED = 200
+
 
 class Question(BaseModel):
     """What is being said now, and whose memories may answer."""
@@ -44,7 +47,7 @@ class Question(BaseModel):
     )
     exclude: list[UUID] = Field(
         default=[],
-        max_length=200,
+        max_length=MAX_EXCLUDED,
         description="Ids of exchanges and typed memories that the prompt holds already; others take their places.",
     )
     explain: bool = Field(False, description="Show what each score is made of (`explain.boosts`).")
