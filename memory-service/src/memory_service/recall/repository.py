@@ -202,11 +202,18 @@ async def nearest(
     """
     parameters = scope.parameters() | {"vector": question.vector, "candidates": candidates}
     if is_large:
-        statement = _typed(_NEAREST_INDEXED.format(model_id=int(question.model_id), dimension=int(question.dimension)))
-        found = list((await connection.scalars(statement, parameters)).all())
+        found = list((await connection.scalars(nearest_statement(question, is_large=True), parameters)).all())
         if len(found) == candidates:
             return found
-    return list((await connection.scalars(_NEAREST, parameters | {"model_id": question.model_id})).all())
+    exact = nearest_statement(question, is_large=False)
+    return list((await connection.scalars(exact, parameters | {"model_id": question.model_id})).all())
+
+
+def nearest_statement(question: QuestionVector, *, is_large: bool) -> TextClause:
+    """How a memory is searched by vectors: a large one through the model's index."""
+    if not is_large:
+        return _NEAREST
+    return _typed(_NEAREST_INDEXED.format(model_id=int(question.model_id), dimension=int(question.dimension)))
 
 
 async def features(
