@@ -1,6 +1,11 @@
 -- What tells candidates apart: how near each comes to the question as a whole, in its best passage, and in what was said just
 -- before it; who speaks; whether it asks or tells a time; what a typed memory is worth.
-WITH candidate AS MATERIALIZED (
+--
+-- The last of the statements that words.sql sets the planner for: what fetches a few rows by their ids does so row by row again.
+WITH settings AS MATERIALIZED (
+    SELECT set_config('enable_nestloop', 'on', true), set_config('enable_mergejoin', 'on', true)
+),
+candidate AS MATERIALIZED (
     SELECT document.*, previous.id AS previous
     FROM recall_documents AS document
     LEFT JOIN LATERAL (
@@ -48,7 +53,8 @@ SELECT
     spoken.document_id IS NOT NULL AS spoken,
     (SELECT importance FROM memories WHERE id = candidate.memory_id) AS importance,
     (SELECT confidence FROM memories WHERE id = candidate.memory_id) AS confidence
-FROM candidate
+FROM settings
+CROSS JOIN candidate
 LEFT JOIN nearest AS own ON own.document_id = candidate.id
 LEFT JOIN nearest AS prior ON prior.document_id = candidate.previous
 LEFT JOIN spoken ON spoken.document_id = candidate.id
