@@ -2,18 +2,18 @@
 -- may be recalled: filtering its first finds would leave a small share of the store with fewer rows than there are, or none.
 -- It meets rows roughly in order, so more are fetched than asked for, and the nearest of them returned in their order (the
 -- nearest hundred of a fifth of the store were 95 % found without, 97 % and more with).
--- (Numbers of the model are written in because a partial index is only used for constants; OFFSET keeps the filter inside
+-- (What the model and the scope say is written in because a partial index is only used for constants; OFFSET keeps the filter inside
 -- the scan; adding 0 makes the second order one of its own.)
 WITH met AS MATERIALIZED (
     SELECT document_id AS id, embedding::halfvec({dimension}) <=> CAST(:vector AS halfvec({dimension})) AS distance
     FROM embeddings
     WHERE model_id = {model_id}
       AND part = 0
-      AND (user_id = :user_id OR :everybody)
+      AND (user_id = :user_id OR {everybody})
       AND owner_id = current_setting('app.owner_id')
       AND (
         SELECT true
-        FROM recallable(:user_id, :everybody, :persona_id, :session_id, :audiences, :as_of) AS document
+        FROM recallable(:user_id, {everybody}, :persona_id, :session_id, :audiences, :as_of) AS document
         WHERE document.id = document_id
         OFFSET 0
       )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Boolean,
     DateTime,
     Double,
-    Executable,
     TextClause,
     Uuid,
     bindparam,
@@ -52,10 +51,10 @@ def _typed(statement: str) -> TextClause:
     return clause.bindparams(*[bindparam(name, type_=kind) for name, kind in _TYPES.items() if f":{name}" in statement])
 
 
-_WORDS, _SPEAKERS, _BM25, _NEAREST, _FEATURES = (
-    _typed(_sql(name)) for name in ("words.sql", "speakers.sql", "bm25.sql", "nearest.sql", "features.sql")
+_WORDS, _SPEAKERS, _BM25, _FEATURES = (
+    _typed(_sql(name)) for name in ("words.sql", "speakers.sql", "bm25.sql", "features.sql")
 )
-_NEAREST_INDEXED = _sql("nearest_indexed.sql")
+_NEAREST, _NEAREST_INDEXED = _sql("nearest.sql"), _sql("nearest_indexed.sql")
 _NEIGHBOURS = _typed(_sql("neighbours.sql")).columns(
     column("hit", BigInteger()),
     column("place", TEXT()),
@@ -68,7 +67,6 @@ _NEIGHBOURS = _typed(_sql("neighbours.sql")).columns(
 )
 
 _EXCHANGES = select(
-    RecallDocument.id.label("document_id"),
     Interaction.id,
     Interaction.session_id,
     Interaction.user_id,
@@ -78,9 +76,8 @@ _EXCHANGES = select(
     Interaction.dropped,
     Interaction.quality_score,
     Interaction.content_hash,
-).join(Interaction, Interaction.id == RecallDocument.interaction_id)
+)
 _MEMORIES = select(
-    RecallDocument.id.label("document_id"),
     Memory.id,
     Memory.user_id,
     Memory.type,
@@ -89,7 +86,7 @@ _MEMORIES = select(
     Memory.value,
     Memory.importance,
     Memory.valid_from,
-).join(Memory, Memory.id == RecallDocument.memory_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +199,24 @@ async def nearest(
     """
     parameters = scope.parameters() | {"vector": question.vector, "candidates": candidates}
     if is_large:
-        found = list((await connection.scalars(nearest_statement(question, is_large=True), parameters)).all())
+        indexed = nearest_statement(question, everybody=scope.everybody, is_large=True)
+        found = list((await connection.scalars(indexed, parameters)).all())
         if len(found) == candidates:
             return found
-    exact = nearest_statement(question, is_large=False)
-    return list((await connection.scalars(exact, parameters | {"model_id": question.model_id})).all())
+    exact = nearest_statement(question, everybody=scope.everybody, is_large=False)
+    return list((await connection.scalars(exact, parameters)).all())
 
 
-def nearest_statement(question: QuestionVector, *, is_large: bool) -> TextClause:
-    """How a memory is searched by vectors: a large one through the model's index."""
-    if not is_large:
-        return _NEAREST
-    return _typed(_NEAREST_INDEXED.format(model_id=int(question.model_id), dimension=int(question.dimension)))
+def nearest_statement(question: QuestionVector, *, everybody: bool, is_large: bool) -> TextClause:
+    """How a memory is searched by vectors: a large one through the model's index.
+
+    Whether others are heard, too, is written into the statement: as a parameter it would hide from the planner that
+    one viewer's rows are all that is needed, and the rows of all of an owner's viewers would be read.
+    """
+    statement = (_NEAREST_INDEXED if is_large else _NEAREST).format(
+        model_id=int(question.model_id), dimension=int(question.dimension), everybody=str(everybody).lower()
+    )
+    return _typed(statement)
 
 
 async def features(
@@ -240,23 +243,19 @@ async def opted_out(connection: AsyncConnection, user_id: str) -> bool:
     return bool(await connection.scalar(select(User.opt_out_recall).where(User.id == user_id)))
 
 
-async def exchanges(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    """The exchanges that these documents are, by document."""
-    return await _by_document(connection, _EXCHANGES.where(RecallDocument.id.in_(ids)))
+async def exchanges(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """These exchanges, by id."""
+    return {row.id: row for row in (await connection.execute(_EXCHANGES.where(Interaction.id.in_(ids)))).all()}
 
 
-async def memories(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    """The typed memories that these documents are, by document."""
-    return await _by_document(connection, _MEMORIES.where(RecallDocument.id.in_(ids)))
+async def memories(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """These typed memories, by id."""
+    return {row.id: row for row in (await connection.execute(_MEMORIES.where(Memory.id.in_(ids)))).all()}
 
 
 async def neighbours(connection: AsyncConnection, scope: Scope, ids: Collection[int]) -> Sequence[Row[Any]]:
     """The turns that complete these documents, which have one side: the question before, the answer after."""
     return (await connection.execute(_NEIGHBOURS, scope.parameters() | {"ids": list(ids)})).all()
-
-
-async def _by_document(connection: AsyncConnection, statement: Executable) -> dict[int, Row[Any]]:
-    return {row.document_id: row for row in (await connection.execute(statement)).all()}
 
 
 async def few_memories(connection: AsyncConnection, user_id: str, persona_id: UUID, most: int) -> Sequence[int]:
@@ -269,5 +268,5 @@ async def few_memories(connection: AsyncConnection, user_id: str, persona_id: UU
         .order_by(Memory.created_at.desc(), Memory.id.desc())
         .limit(most + 1)
     )
-    found = (await connection.scalars(statement)).all()
+    found = (await connection.execute(statement)).all()
     return found if len(found) <= most else []
