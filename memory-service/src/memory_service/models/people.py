@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memory_service.models.base import EMPTY_OBJECT, FALSE, NOW, Base, belongs_to, owner_id_column
@@ -58,4 +58,7 @@ class User(Base):
     opt_out_training: Mapped[bool] = mapped_column(server_default=FALSE)
     opt_out_recall: Mapped[bool] = mapped_column(server_default=FALSE)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    __table_args__ = (CheckConstraint("length(id) BETWEEN 1 AND 255", "id_length"),)
+    __table_args__ = (
+        CheckConstraint("length(id) BETWEEN 1 AND 255", "id_length"),
+        Index("ix_users_opted_out_of_recall", "owner_id", "id", postgresql_where=text("opt_out_recall")),
+    )

@@ -10,13 +10,10 @@ candidate AS MATERIALIZED (
     FROM recall_documents AS document
     LEFT JOIN LATERAL (
         SELECT earlier.id
-        FROM recall_documents AS earlier
-        WHERE earlier.owner_id = document.owner_id
-          AND earlier.user_id = document.user_id
+        FROM recallable(:user_id, :everybody, :persona_id, :session_id, :audiences, :as_of) AS earlier
+        WHERE earlier.user_id = document.user_id
           AND earlier.session_id = document.session_id
           AND (earlier.said_at, earlier.id) < (document.said_at, document.id)
-          AND NOT earlier.is_deleted
-          AND earlier.audience = ANY (:audiences)
         ORDER BY earlier.said_at DESC, earlier.id DESC
         LIMIT 1
     ) AS previous ON true

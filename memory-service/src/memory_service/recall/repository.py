@@ -227,9 +227,8 @@ async def features(
     speaker: Collection[str],
 ) -> Sequence[Row[Any]]:
     """What tells the candidates apart; `speaker` are the terms that mark whom the question is about."""
-    parameters = {
+    parameters = scope.parameters() | {
         "ids": list(ids),
-        "audiences": list(scope.audiences),
         "shelves": scope.shelves,
         "vector": question.vector if question else None,
         "model_id": question.model_id if question else None,

@@ -35,6 +35,8 @@ ALTER TABLE memories
 
 ALTER TABLE users ADD COLUMN opt_out_recall BOOLEAN DEFAULT false NOT NULL;
 
+CREATE INDEX ix_users_opted_out_of_recall ON users (owner_id, id) WHERE opt_out_recall;
+
 DROP FUNCTION f_lexemes(text);
 
 -- What a word begins with, as a form of it: relatives that a stemmer keeps apart ("trabajo", "trabajadora") begin alike.
@@ -265,7 +267,7 @@ GRANT EXECUTE ON FUNCTION index_vectors(integer) TO casiopy_app;
 
 SELECT index_vectors(id) FROM embedding_models WHERE active;
 
--- What may be recalled: of one viewer (and, where `everybody` is asked for, what others said in public), within one persona,
+-- What may be recalled: of one viewer (and, where `everybody` is asked for, what others who did not opt out said in public), within one persona,
 -- perhaps one session, meant for `audiences`, as it stood at `moment` (NULL: as it stands now).
 CREATE FUNCTION recallable(viewer text, everybody boolean, persona uuid, session uuid, audiences text[], moment timestamptz)
 RETURNS SETOF recall_documents LANGUAGE sql STABLE PARALLEL SAFE AS
@@ -277,6 +279,7 @@ $$
       AND (persona_id IS NULL OR persona_id = persona)
       AND (session IS NULL OR (session_id = session AND interaction_id IS NOT NULL))
       AND audience = ANY (audiences)
+      AND (user_id = viewer OR user_id NOT IN (SELECT id FROM users WHERE owner_id = current_setting('app.owner_id', true) AND opt_out_recall))
       AND NOT is_deleted
       AND (moment IS NULL OR said_at <= moment)
       AND (valid_to IS NULL OR valid_to > moment)
