@@ -22,10 +22,11 @@ _MORE = 50
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A place in the common order, and what the reason needs to know of it."""
+    """A place in the common order, whose it is, and what the reason needs to know of it."""
 
     fused: Fused
     source: Source
+    source_id: UUID
     words: Sequence[str]
 
     @property
@@ -48,7 +49,7 @@ async def first_ones(
         part = found[start : start + size]
         rows = await _rows(connection, part)
         for one in part:
-            row = rows.get(one.id)  # deleted since it was found
+            row = rows.get(one.source_id)  # deleted since it was found
             if row is None or row.id in exclude or (text := _text_hash(one, row)) in said:
                 continue
             said.add(text)
@@ -57,9 +58,9 @@ async def first_ones(
     return chosen[:limit]
 
 
-async def _rows(connection: AsyncConnection, found: Sequence[Found]) -> dict[int, Row[Any]]:
-    said = [one.id for one in found if one.source == "interaction"]
-    known = [one.id for one in found if one.source == "memory"]
+async def _rows(connection: AsyncConnection, found: Sequence[Found]) -> dict[UUID, Row[Any]]:
+    said = [one.source_id for one in found if one.source == "interaction"]
+    known = [one.source_id for one in found if one.source == "memory"]
     rows = await repository.exchanges(connection, said) if said else {}
     return rows | (await repository.memories(connection, known) if known else {})
 

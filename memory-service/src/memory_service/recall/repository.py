@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     DateTime,
     Double,
+    Executable,
     TextClause,
     Uuid,
     bindparam,
@@ -227,8 +228,9 @@ async def features(
     speaker: Collection[str],
 ) -> Sequence[Row[Any]]:
     """What tells the candidates apart; `speaker` are the terms that mark whom the question is about."""
-    parameters = scope.parameters() | {
+    parameters = {
         "ids": list(ids),
+        "audiences": list(scope.audiences),
         "shelves": scope.shelves,
         "vector": question.vector if question else None,
         "model_id": question.model_id if question else None,
@@ -244,12 +246,16 @@ async def opted_out(connection: AsyncConnection, user_id: str) -> bool:
 
 async def exchanges(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """These exchanges, by id."""
-    return {row.id: row for row in (await connection.execute(_EXCHANGES.where(Interaction.id.in_(ids)))).all()}
+    return await _by_id(connection, _EXCHANGES.where(Interaction.id.in_(ids)))
 
 
 async def memories(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """These typed memories, by id."""
-    return {row.id: row for row in (await connection.execute(_MEMORIES.where(Memory.id.in_(ids)))).all()}
+    return await _by_id(connection, _MEMORIES.where(Memory.id.in_(ids)))
+
+
+async def _by_id(connection: AsyncConnection, statement: Executable) -> dict[UUID, Row[Any]]:
+    return {row.id: row for row in (await connection.execute(statement)).all()}
 
 
 async def neighbours(connection: AsyncConnection, scope: Scope, ids: Collection[int]) -> Sequence[Row[Any]]:
@@ -257,10 +263,10 @@ async def neighbours(connection: AsyncConnection, scope: Scope, ids: Collection[
     return (await connection.execute(_NEIGHBOURS, scope.parameters() | {"ids": list(ids)})).all()
 
 
-async def few_memories(connection: AsyncConnection, user_id: str, persona_id: UUID, most: int) -> Sequence[int]:
-    """The documents of the memories that the viewer may hear now, newest first; none when there are more than `most`."""
-    statement = (
-        select(RecallDocument.id)
+async def few_memories(connection: AsyncConnection, user_id: str, persona_id: UUID, most: int) -> Sequence[Row[Any]]:
+    """The memories that the viewer may hear now, and their documents, newest first; none when there are more than `most`."""
+    statement: Executable = (
+        select(RecallDocument.id, RecallDocument.memory_id)
         .join(Memory, Memory.id == RecallDocument.memory_id)
         .where(Memory.user_id == user_id, or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id), CURRENT)
         .where(Memory.audience != "streamer")

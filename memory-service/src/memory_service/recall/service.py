@@ -17,7 +17,7 @@ from memory_service.embeddings.vectors import vector_text
 from memory_service.llm.tokens import TokenCounter
 from memory_service.personas.service import CurrentPersona
 from memory_service.recall import hits, questions, repository
-from memory_service.recall.context import Form, Remembered, Source, summarised
+from memory_service.recall.context import Form, Remembered, summarised
 from memory_service.recall.context import Neighbour as Turn
 from memory_service.recall.fusion import DENSE, LEXICAL, PRESETS, ArmScore, Candidate, Fused, age_days, fuse
 from memory_service.recall.hits import Found
@@ -231,20 +231,20 @@ async def _placed(
     rows = await repository.features(connection, asked.scope, ids, vector, asked.speaker) if ids else []
     dense_rank = {document: place for place, document in enumerate(nearest, 1)}
     topics = {row.session_id: row.topic for row in by_words}
-    candidates, sources = [], {}
-    for row in rows:
-        if row.interaction_id in exclude or row.memory_id in exclude:
-            continue
-        candidates.append(_candidate(row, lexical.get(row.id), topics, dense_rank.get(row.id), asked))
-        sources[row.id] = _source(row)
-    return [
-        Found(one, sources[one.candidate.id], lexical[one.candidate.id].words if one.candidate.id in lexical else ())
-        for one in fuse(candidates, PRESETS[asked.question.preset], asked.arms)
-    ]
+    kept = {row.id: row for row in rows if (row.interaction_id or row.memory_id) not in exclude}
+    fused = fuse(
+        [_candidate(row, lexical.get(row.id), topics, dense_rank.get(row.id), asked) for row in kept.values()],
+        PRESETS[asked.question.preset],
+        asked.arms,
+    )
+    return [_found(one, kept[one.candidate.id], lexical.get(one.candidate.id)) for one in fused]
 
 
-def _source(row: Row[Any]) -> Source:
-    return "interaction" if row.memory_id is None else "memory"
+def _found(fused: Fused, row: Row[Any], lexical: Row[Any] | None) -> Found:
+    words = () if lexical is None else lexical.words
+    if row.memory_id is None:
+        return Found(fused, "interaction", row.interaction_id, words)
+    return Found(fused, "memory", row.memory_id, words)
 
 
 def _candidate(
@@ -292,7 +292,9 @@ async def _all_that_fit(connection: AsyncConnection, asked: _Asked, placed: Coll
     if asked.arms != {DENSE, LEXICAL} or not plain:
         return []
     few = await repository.few_memories(connection, question.user_id, asked.scope.persona_id, question.limit)
-    return [Found(Fused(Candidate(one, {}), 0.0), "memory", ()) for one in few if one not in placed]
+    return [
+        Found(Fused(Candidate(one.id, {}), 0.0), "memory", one.memory_id, ()) for one in few if one.id not in placed
+    ]
 
 
 async def _question_vector(
