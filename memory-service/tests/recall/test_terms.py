@@ -132,6 +132,11 @@ async def test_who_speaks_is_marked(database: Database, said: str, speaker: str)
     assert [mark for mark in await marks_of(database, said) if mark.startswith("@by")] == [f"@by {speaker}"]
 
 
+async def test_on_either_side_of_an_exchange_who_speaks_is_marked(database: Database) -> None:
+    marks = await marks_of(database, "Ana: ¿qué tal?\x1eJosé: bien, ayer: nada")
+    assert marks == {"@by ana", "@by jose", "@when"}
+
+
 @pytest.mark.parametrize(
     "said",
     [
