@@ -6,7 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.fernet import Fernet
 from memory_service.llm.tokens import estimated_tokens, token_counter
+from pydantic import SecretStr
+from sqlalchemy import text
 
 from .conftest import Caller, Service
 
@@ -28,8 +31,8 @@ def neighbours(answer: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
 async def tell_in_order(caller: Caller, texts: list[str], **fields: Any) -> list[dict[str, Any]]:
     """Turns of one side, a minute apart."""
     told = [
-        await caller.tell("luna", text, occurred_at=f"2026-01-05T20:{minute:02}:00Z", **fields)
-        for minute, text in enumerate(texts)
+        await caller.tell("luna", said, occurred_at=f"2026-01-05T20:{minute:02}:00Z", **fields)
+        for minute, said in enumerate(texts)
     ]
     await caller.embedded()
     return told
@@ -145,6 +148,16 @@ async def test_memories_that_name_their_session_have_neighbours(service: Service
         await caller.embedded()
         answer = await caller.context("luna", "it bites", limit=1)
         assert neighbours(answer) == {"Ben: Nube, and it bites.": [("before", "Ana: What is your dog called?")]}
+
+
+async def test_what_completes_a_turn_is_read_by_the_service_alone(service: Service, owner: str) -> None:
+    async with service(owner, encryption_key=SecretStr(Fernet.generate_key().decode())) as caller:
+        await tell_in_order(caller, [QUESTION, "Se llama Nube y muerde."])
+        answer = await caller.context("luna", "Nube muerde", limit=1)
+        assert answer["context_summary"] == f"- 2026-01-05: luna: {QUESTION} luna: Se llama Nube y muerde."
+        async with caller.database.transaction(owner) as connection:
+            stored = await connection.scalars(text("SELECT input_text FROM interactions"))
+            assert all(said.startswith("enc1~") for said in stored)
 
 
 async def test_what_the_prompt_holds_is_not_recalled_and_others_take_its_place(service: Service, owner: str) -> None:
