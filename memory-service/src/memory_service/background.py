@@ -1,4 +1,4 @@
-"""What runs beside the requests: the embedder and the model always, the worker unless it has a process of its own."""
+"""What runs beside the requests: embedder and model always, a reranker if set, the worker unless it is a process of its own."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from memory_service.embeddings.background import Load, configured_embedder
 from memory_service.health import PartHealth
 from memory_service.llm.choosing import configured_model
 from memory_service.llm.watch import ModelWatch
+from memory_service.recall.choosing import configured_second_look
 from memory_service.settings import Settings
 from memory_service.worker import Worker
 
@@ -41,7 +42,9 @@ async def background_work(
         app.state.background_parts["worker"] = worker.health
         worker.start()
     try:
-        yield
+        async with configured_second_look(settings, app.state.model, app.state.background_parts) as second_look:
+            app.state.second_look = second_look
+            yield
     finally:
         if worker is not None:
             await worker.close()

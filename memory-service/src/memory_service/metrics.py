@@ -27,6 +27,13 @@ EXTRACTIONS = Counter(
     ["extractor", "outcome"],
     registry=None,
 )
+# Counted where memories are recalled, for the same reason. An outcome is `done`, or why not.
+SECOND_LOOKS = Counter(
+    "casiopy_recall_second_looks_total",
+    "Questions rewritten and recalls reranked, where that is switched on.",
+    ["step", "outcome"],
+    registry=None,
+)
 
 # From a keyed read (a few milliseconds) to a chat answer of a local model (a minute).
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -52,6 +59,7 @@ class Metrics:
         build = Gauge("casiopy_build_info", "1, labelled with this release.", ["version"], registry=self.registry)
         build.labels(__version__).set(1)
         self.registry.register(EXTRACTIONS)
+        self.registry.register(SECOND_LOOKS)
         ProcessCollector(registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -77,6 +77,18 @@ class Settings(BaseSettings):
     embedding_threads: int = Field(
         1, ge=1, le=64, description="CPU threads of the embedder. One is fastest on a busy machine."
     )
+    rerank_model: str | None = Field(
+        None,
+        description="Cross-encoder that reads the best memories of a recall again: a folder or a sentence-transformers model "
+        "name, e.g. cross-encoder/ms-marco-MiniLM-L6-v2 (English). Needs the extra `models`. Empty: off.",
+    )
+    rerank_candidates: int = Field(30, ge=2, le=30, description="How many it reads.")
+    rerank_within_ms: int = Field(
+        150,
+        ge=1,
+        le=10_000,
+        description="How long a recall waits for it, in ms. What is not read by then keeps its place.",
+    )
     worker_in_process: bool = Field(
         True, description="Run background work inside the service. False: start `casiopy worker` beside it."
     )
@@ -99,6 +111,14 @@ class Settings(BaseSettings):
         None,
         description="The model's tokenizer, for the token budget of POST /memory/context: a tokenizer.json, or a folder with "
         "one. Empty: tokens are estimated, generously.",
+    )
+    recall_rewrite: bool = Field(
+        False,
+        description="Let the model put each question better before memories are searched with it. It is sent the question "
+        "alone.",
+    )
+    recall_rewrite_seconds: float = Field(
+        1.5, gt=0, le=60, description="How long that may take; then the question is searched as it was asked."
     )
     ollama_host: str = Field("http://127.0.0.1:11434", description="Ollama server the character is deployed to.")
     openai_api_key: SecretStr | None = Field(
@@ -173,6 +193,16 @@ class Settings(BaseSettings):
         missing = [name for name, value in azure.items() if value is None]
         if (len(missing) < len(azure) or self.azure_openai_model is not None) and missing:
             raise ValueError(f"Azure OpenAI is set by halves: set {', '.join(missing)} too, or none of AZURE_OPENAI_*")
+        return self
+
+    @model_validator(mode="after")
+    def _rewrite_with_a_model(self) -> Self:
+        models = (self.llm_model, self.llm_base_url, self.openai_api_key, self.azure_openai_endpoint)
+        if self.recall_rewrite and all(model is None for model in models):
+            raise ValueError(
+                "RECALL_REWRITE=true needs a language model, and none is configured: set LLM_MODEL (on the Ollama server at "
+                "OLLAMA_HOST), LLM_BASE_URL and LLM_MODEL, or OPENAI_API_KEY, or leave RECALL_REWRITE empty"
+            )
         return self
 
     @field_validator("llm_base_url", "azure_openai_endpoint")

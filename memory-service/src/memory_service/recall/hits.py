@@ -136,6 +136,11 @@ def _memory(row: Row[Any]) -> dict[str, Any]:
     }
 
 
+def content(found: Found, row: Row[Any], persona_name: str) -> str:
+    """What `found` says: both sides of an exchange, or a typed memory's content."""
+    return _both_sides(row, persona_name) if found.source == "interaction" else row.content
+
+
 def told(row: Row[Any], persona_name: str) -> str:
     """What a neighbouring turn says: a typed memory's content, or an exchange's sides."""
     return _both_sides(row, persona_name) if row.content is None else row.content

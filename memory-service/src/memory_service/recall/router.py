@@ -15,7 +15,7 @@ async def memory_context(asked: ContextRequest, request: Request, connection: Tr
     """What the persona should remember now, typed memories and exchanges, best first, and as lines for a prompt."""
     state = request.app.state
     persona = await resolve(connection, owner, asked.persona, state.settings.default_persona)
-    return await service.context(connection, state.embedder, persona, asked, state.token_counter)
+    return await service.context(connection, state.embedder, persona, asked, state.token_counter, state.second_look)
 
 
 @router.post("/recall")
@@ -23,4 +23,4 @@ async def recall(asked: RecallRequest, request: Request, connection: Transaction
     """The same with the exchanges behind it; `arms` compares the ways of finding them."""
     state = request.app.state
     persona = await resolve(connection, owner, asked.persona, state.settings.default_persona)
-    return await service.recall(connection, state.embedder, persona, asked)
+    return await service.recall(connection, state.embedder, persona, asked, state.second_look)

@@ -153,7 +153,9 @@ class Context(BaseModel):
     counted_by: str = Field(
         description="How: `tokenizer:` and its name (LLM_TOKENIZER), or `estimate`, which real tokenizers stay below."
     )
-    note: str | None = Field(description="Set when recall had to go by words alone: why.")
+    note: str | None = Field(
+        description="What recall had to do without (vectors, RECALL_REWRITE, RERANK_MODEL) and why; else null."
+    )
 
 
 class Hit(RecalledMemory):
@@ -170,4 +172,6 @@ class Recalled(BaseModel):
     """Hits, best first."""
 
     hits: list[Hit]
-    note: str | None = Field(description="Set when recall had to go by words alone: why.")
+    note: str | None = Field(
+        description="What recall had to do without (vectors, RECALL_REWRITE, RERANK_MODEL) and why; else null."
+    )

@@ -33,6 +33,7 @@ from memory_service.recall.schemas import (
     Recalled,
     RecallRequest,
 )
+from memory_service.recall.second_look import OFF, SecondLook
 
 log = logging.getLogger(__name__)
 
@@ -73,27 +74,40 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Best:
-    """What was found, best first, and for which question; `cause`: why the dense arm did not run."""
+    """What was found, best first, and for which question.
+
+    `cause`: why the dense arm did not run; `looked`: what is to be said of the second look.
+    """
 
     asked: _Asked
     rows: Sequence[tuple[Found, Row[Any]]]
     cause: str | None
+    looked: Sequence[str]
+
+    def words_only(self, language: str) -> str | None:
+        """The sentence of a recall without its dense arm."""
+        return None if self.cause is None else why_words_only(self.cause, language)
 
     def note(self, language: str) -> str | None:
-        """The sentence for a reader."""
-        return None if self.cause is None else why_words_only(self.cause, language)
+        """The sentences for a reader; what the request itself switched off is no news."""
+        words_only = None if self.cause == "off" else self.words_only(language)
+        return "; ".join([*([words_only] if words_only else []), *self.looked]) or None
 
 
 async def recall(
-    connection: AsyncConnection, embedder: BackgroundEmbedder, persona: CurrentPersona, request: RecallRequest
+    connection: AsyncConnection,
+    embedder: BackgroundEmbedder,
+    persona: CurrentPersona,
+    request: RecallRequest,
+    look: SecondLook = OFF,
 ) -> Recalled:
     """What matters of the viewer for the question, best first; nothing for an unknown viewer, or one who opted out."""
-    best = await _best(connection, embedder, persona, request, frozenset(request.arms))
+    best = await _best(connection, embedder, persona, request, frozenset(request.arms), look)
     if best is None:
         return Recalled(hits=[], note=None)
-    note = best.note(persona.language)
-    shown = [hits.hit(one, row, persona, note, boosts=request.explain) for one, row in best.rows]
-    return Recalled(hits=shown, note=None if best.cause == "off" else note)
+    why = best.words_only(persona.language)
+    shown = [hits.hit(one, row, persona, why, boosts=request.explain) for one, row in best.rows]
+    return Recalled(hits=shown, note=best.note(persona.language))
 
 
 async def context(
@@ -102,14 +116,15 @@ async def context(
     persona: CurrentPersona,
     request: ContextRequest,
     counter: TokenCounter,
+    look: SecondLook = OFF,
 ) -> Context:
     """The same for a prompt: with the turns that complete what was found, as lines under the request's token budget."""
-    best = await _best(connection, embedder, persona, request, frozenset({DENSE, LEXICAL}))
+    best = await _best(connection, embedder, persona, request, frozenset({DENSE, LEXICAL}), look)
     if best is None:
         nothing: dict[str, Any] = {"memories": [], "context_summary": "", "citations": [], "tokens": 0}
         return Context(**nothing, counted_by=counter.name, note=None)
-    note = best.note(persona.language)
-    memories = [hits.context_memory(one, row, persona, note, boosts=request.explain) for one, row in best.rows]
+    why = best.words_only(persona.language)
+    memories = [hits.context_memory(one, row, persona, why, boosts=request.explain) for one, row in best.rows]
     near = await _neighbours(connection, best, persona)
     dated = request.preset == "timeline" or best.asked.asks_when or bool(best.asked.periods)
     summary = summarised(
@@ -128,7 +143,7 @@ async def context(
         ],
         tokens=summary.tokens,
         counted_by=counter.name,
-        note=note,
+        note=best.note(persona.language),
     )
 
 
@@ -151,6 +166,7 @@ async def _best(
     persona: CurrentPersona,
     question: Question,
     arms: frozenset[str],
+    look: SecondLook,
 ) -> _Best | None:
     """The first ones of all that may be recalled; None for a viewer who opted out.
 
@@ -159,6 +175,8 @@ async def _best(
     """
     if await repository.opted_out(connection, question.user_id):
         return None
+    text, looked = await look.question(question.query, persona.language, explain=question.explain)
+    question = question.model_copy(update={"query": text})
     asked = await _take_apart(connection, persona, question, arms)
     # The model computes while the database counts words: they do not wait for each other.
     embedding = asyncio.create_task(_question_vector(embedder, asked.about.text, DENSE in arms))
@@ -170,11 +188,12 @@ async def _best(
         with suppress(asyncio.CancelledError):
             await embedding
     found = await _placed(connection, asked, by_words, vector)
-    exclude = frozenset(question.exclude)
-    best = await hits.first_ones(connection, found, question.limit, exclude)
+    exclude, enough = frozenset(question.exclude), look.reach(question.limit)
+    best: Sequence[tuple[Found, Row[Any]]] = await hits.first_ones(connection, found, enough, exclude)
     if len(best) < question.limit and (rest := await _all_that_fit(connection, asked, {one.id for one in found})):
-        best = await hits.first_ones(connection, [*found, *rest], question.limit, exclude)
-    return _Best(asked, best, cause)
+        best = await hits.first_ones(connection, [*found, *rest], enough, exclude)
+    best, said = await look.order(text, best, persona.name, persona.language)
+    return _Best(asked, best[: question.limit], cause, [*looked, *said])
 
 
 async def _take_apart(
