@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from pgvector.asyncpg import register_vector
 from sqlalchemy import ARRAY, TEXT, DateTime, Uuid, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 Array = NDArray[np.float32]
 
@@ -243,11 +243,15 @@ async def test_a_small_viewer_is_searched_exactly(stores: tuple[Store, Store], h
         assert len(set(found) & set(store.exact("here", scope("large"), vector)[:100])) >= 99
 
 
+@pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize("place", [0, 1])
 async def test_only_a_large_viewers_question_goes_through_the_index(
-    stores: tuple[Store, Store], here: AsyncConnection, place: int
+    stores: tuple[Store, Store], here: AsyncConnection, superuser: AsyncEngine, place: int, analyzed: bool
 ) -> None:
-    """Right after a bulk load, before anything was counted for the planner."""
+    """Right after a bulk load, before anything was counted for the planner, and when it knows what there is."""
+    if analyzed:
+        async with superuser.begin() as connection:
+            await connection.execute(text("ANALYZE embeddings, recall_documents"))
     store = stores[place]
     index = f"ix_embeddings_model_{store.model_id}"
     question = store.question(store.vectors[0])
@@ -269,4 +273,9 @@ async def plan(connection: AsyncConnection, question: QuestionVector, *, is_larg
         bindparam("session_id", type_=Uuid()),
         bindparam("as_of", type_=DateTime(timezone=True)),
     )
-    return "\n".join((await connection.scalars(explained, parameters)).all())
+    async with connection.begin_nested() as undone:
+        if is_large:
+            await connection.execute(repository.PREFER_INDEX)
+        shown = "\n".join((await connection.scalars(explained, parameters)).all())
+        await undone.rollback()
+    return shown
