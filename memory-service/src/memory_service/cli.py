@@ -8,6 +8,7 @@ import click
 
 from memory_service.backup import backup_commands
 from memory_service.command_line import read_settings, run
+from memory_service.embeddings.commands import reembed
 from memory_service.encryption.commands import encryption_key, reencrypt
 from memory_service.env_example import render_env_example
 from memory_service.keys.commands import keys
@@ -92,6 +93,7 @@ commands: list[click.Command] = [
     keys,
     encryption_key,
     reencrypt,
+    reembed,
     *backup_commands,
 ]
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.db import Database
 from memory_service.embeddings.embedder import (
@@ -20,7 +21,7 @@ from memory_service.embeddings.embedder import (
     Vectors,
 )
 from memory_service.embeddings.loading import load as load_model
-from memory_service.embeddings.registry import ModelMismatch, agree_on_model
+from memory_service.embeddings.registry import ModelMismatch, active_model, agree_on_model
 from memory_service.embeddings.thread import EmbeddingThread
 from memory_service.health import PartHealth
 from memory_service.settings import Settings
@@ -30,8 +31,12 @@ log = logging.getLogger(__name__)
 # Loads a model in the thread that will use it; raises EmbedderUnavailable when it cannot be had.
 Load = Callable[[], Embedder]
 
+_DATABASE_AWAY = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError)
 # A database that is away at start usually comes back within seconds.
 _ASK_AGAIN_SECONDS = 2.0
+# How often it is looked whether the database has moved to another model, and when every process has noticed.
+_LOOK_EVERY_SECONDS = 5.0
+NOTICED_WITHIN_SECONDS = 3 * _LOOK_EVERY_SECONDS
 
 
 class BackgroundEmbedder:
@@ -105,13 +110,39 @@ class BackgroundEmbedder:
         else:
             self._status, self._detail = "ok", _described(self._embedder)
         self._decided.set()
+        while self.ready:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            await self._look()
+
+    async def is_active(self, connection: AsyncConnection) -> bool:
+        """Whether the database still takes this model's vectors; if so, until the transaction ends. If not, no more is made."""
+        active = await active_model(connection, lock="share")
+        if active is not None and active.id == self.model_id:
+            return True
+        self._retire(active.name if active else None)
+        return False
+
+    async def _look(self) -> None:
+        try:
+            async with self._database.unowned() as connection:
+                await self.is_active(connection)
+        except _DATABASE_AWAY as error:
+            log.warning("Whether the embedding model is still the active one is not known (%s)", type(error).__name__)
+
+    def _retire(self, active: str | None) -> None:
+        self._status = "failed"
+        self._detail = (
+            f"the database now holds vectors of {active}, not of {self._setting}: restart with EMBEDDING_MODEL={active}. "
+            "Until then recall goes by words alone, and what is stored waits for its vectors"
+        )
+        log.error("No embedder: %s", self._detail)
 
     async def _agree(self, embedder: Embedder) -> int:
         while True:
             try:
                 async with self._database.unowned() as connection:
                     return await agree_on_model(connection, embedder)
-            except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+            except _DATABASE_AWAY as error:
                 log.warning("The embedder waits for the database (%s)", type(error).__name__)
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
 

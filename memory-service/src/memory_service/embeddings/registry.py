@@ -1,9 +1,10 @@
 """The model whose vectors the database holds. Vectors of two models are never mixed: their angles mean nothing together."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.models import EmbeddingModel, Owner
@@ -44,9 +45,9 @@ async def agree_on_model(connection: AsyncConnection, model: ModelIdentity) -> i
         if await _any_vector(connection):
             raise ModelMismatch(
                 f"The stored vectors were made by {_described(active)}, but EMBEDDING_MODEL is {_described(model)}. Vectors "
-                "of two models cannot be compared, so nothing is embedded and recall goes by words alone until you set "
-                f"EMBEDDING_MODEL={active.name} again and restart. Moving stored vectors to another model is not possible "
-                "yet in this release."
+                "of two models cannot be compared, so nothing is embedded and recall goes by words alone. Either run "
+                "`casiopy reembed`, which makes the vectors anew with the configured model, and restart, or set "
+                f"EMBEDDING_MODEL={active.name} again and restart."
             )
         await connection.execute(update(EmbeddingModel).where(EmbeddingModel.active).values(active=False))
     values = {"name": model.name, "revision": model.revision, "dimension": model.dimension, "active": True}
@@ -57,6 +58,42 @@ async def agree_on_model(connection: AsyncConnection, model: ModelIdentity) -> i
     model_id = int((await connection.execute(statement.returning(EmbeddingModel.id))).scalar_one())
     await connection.execute(_INDEX_VECTORS, {"model": model_id})
     return model_id
+
+
+async def prepare_model(connection: AsyncConnection, model: ModelIdentity) -> int:
+    """The database's id of `model`, with an index for its vectors; which model is active stays as it is.
+
+    Raises:
+        ModelMismatch: it is known with another dimension.
+    """
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _REGISTRY_LOCK})
+    known = (await connection.execute(select(EmbeddingModel).order_by(EmbeddingModel.active.desc()))).all()
+    model_id = next((int(one.id) for one in known if _same(one, model)), None)
+    if model_id is None:
+        if any((one.name, one.revision) == (model.name, model.revision) for one in known):
+            raise ModelMismatch(f"{_described(model)} was known with another dimension: give its folder another name.")
+        values = {"name": model.name, "revision": model.revision, "dimension": model.dimension, "active": False}
+        made = insert(EmbeddingModel).values(values).returning(EmbeddingModel.id)
+        model_id = int((await connection.execute(made)).scalar_one())
+    await connection.execute(_INDEX_VECTORS, {"model": model_id})
+    return model_id
+
+
+async def active_model(
+    connection: AsyncConnection, *, lock: Literal["share", "update"] | None = None
+) -> Row[int, str, str, int] | None:
+    """The row of the model whose vectors count; locked, it stays so until the transaction ends."""
+    statement = select(EmbeddingModel.id, EmbeddingModel.name, EmbeddingModel.revision, EmbeddingModel.dimension)
+    statement = statement.where(EmbeddingModel.active)
+    if lock:
+        statement = statement.with_for_update(read=lock == "share")
+    return (await connection.execute(statement)).one_or_none()
+
+
+async def activate(connection: AsyncConnection, model_id: int) -> None:
+    """Make this the model whose vectors count; to be called under `active_model(lock="update")`."""
+    await connection.execute(update(EmbeddingModel).where(EmbeddingModel.active).values(active=False))
+    await connection.execute(update(EmbeddingModel).where(EmbeddingModel.id == model_id).values(active=True))
 
 
 def _same(active: ModelIdentity, model: ModelIdentity) -> bool:

@@ -60,8 +60,7 @@ class EmbeddingWork:
         async with self.turn:
             self._go_back_if_stopping()
             rows = await self._waiting(asked)
-            while rows:
-                await self._embed(asked, rows)
+            while rows and await self._embed(asked, rows):
                 rows = await self._waiting(asked)
 
     async def heal(self) -> int:
@@ -100,7 +99,8 @@ class EmbeddingWork:
         async with self.database.transaction(asked.owner) as connection:
             return await repository.waiting(connection, asked.source, asked.ids, _BATCH)
 
-    async def _embed(self, asked: EmbedJob, rows: Sequence[Row[Any]]) -> None:
+    async def _embed(self, asked: EmbedJob, rows: Sequence[Row[Any]]) -> bool:
+        """Give `rows` their vectors; whether more may follow. Of a model that is no longer the active one none is stored."""
         vectors: dict[UUID, list[str]] = {}
         failed: list[UUID] = []
         for start in range(0, len(rows), _CALL):
@@ -109,10 +109,13 @@ class EmbeddingWork:
             vectors |= made
             failed += refused
         async with self.database.transaction(asked.owner) as connection:
+            if not await self.embedder.is_active(connection):
+                return False
             await repository.store(connection, asked.source, vectors, self.embedder.model_id)
             await repository.settle(connection, asked.source, list(vectors), "done")
             await repository.settle(connection, asked.source, failed, "failed")
         self.embedded += len(vectors)
+        return True
 
     async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[dict[UUID, list[str]], list[UUID]]:
         """Vectors by row (all of it, then its passages), as PostgreSQL reads them; and the rows that cannot be embedded."""

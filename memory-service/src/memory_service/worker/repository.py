@@ -62,7 +62,7 @@ async def store(
 
 
 async def settle(
-    connection: AsyncConnection, source: Source, ids: Sequence[UUID], status: Literal["done", "failed"]
+    connection: AsyncConnection, source: Source, ids: Sequence[UUID], status: Literal["pending", "done", "failed"]
 ) -> None:
     """Nothing is pending any more for these rows."""
     if ids:
