@@ -259,3 +259,17 @@ async def test_deleting_takes_every_version_and_nobody_elses(
         left = await connection.scalars(text("SELECT user_id FROM memories WHERE owner_id = :owner"), {"owner": owner})
         assert left.all() == ["bea"]
     assert (await client.get(f"/sessions/{session['id']}")).status_code == 200
+
+
+async def test_a_prompt_is_told_what_this_viewer_may_hear(client: httpx.AsyncClient) -> None:
+    said = {"user_id": "ana", "type": "fact"}
+    for content, audience in (("Ana plays the cello", "viewer"), ("Ana is on the guest list", "streamer")):
+        stored = await client.post("/api/v1/memory", json=said | {"content": content, "audience": audience})
+        assert stored.json()["audience"] == audience
+    context = (await client.get(at("ana", "context/text"))).json()["context"]
+    assert "cello" in context
+    assert "guest list" not in context
+    asked = await client.patch("/users/ana", json={"opt_out_recall": True})
+    assert (asked.json()["opt_out_recall"], asked.json()["opt_out_training"]) == (True, False)
+    assert (await client.get(at("ana", "context/text"))).json()["has_memories"] is False
+    assert (await client.patch("/users/ana", json={})).status_code == 400

@@ -16,6 +16,8 @@ from memory_service.models import Memory, Owner, Persona, User
 
 _STATS = text(Path(__file__).with_name("stats.sql").read_text(encoding="utf-8"))
 
+# More than any prompt has room for; what is older is found by recall.
+MOST_TOLD = 500
 EXPIRED = Memory.expires_at <= func.now()
 # What every read path shows unless asked for more.
 CURRENT = (
@@ -79,6 +81,19 @@ async def current(
         statement = statement.where(or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id))
     if keys is not None:
         statement = statement.where(Memory.key.in_(keys))
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def tellable(connection: AsyncConnection, user_id: str, persona_id: UUID) -> Sequence[Row[Any]]:
+    """What may stand in a prompt of this viewer's own, newest first."""
+    opted_out = select(User.id).where(User.id == user_id, User.opt_out_recall).exists()
+    statement = (
+        memories(user_id)
+        .where(or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id), Memory.audience != "streamer", ~opted_out)
+        .order_by(Memory.created_at.desc(), Memory.id.desc())
+        .limit(MOST_TOLD)
+    )
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     return rows
 

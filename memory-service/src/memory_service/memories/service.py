@@ -101,6 +101,15 @@ async def current(
     return [MemoryItem.model_validate(row) for row in rows]
 
 
+async def tellable(connection: AsyncConnection, user_id: str, *, persona_id: UUID) -> list[MemoryItem]:
+    """The current memories that may stand in a prompt of this viewer's own, newest first, at most `MOST_TOLD`.
+
+    Not what is the streamer's alone, and nothing of a viewer who opted out of recall.
+    """
+    rows = await repository.tellable(connection, user_id, persona_id)
+    return [MemoryItem.model_validate(row) for row in rows]
+
+
 async def retire(
     connection: AsyncConnection, user_id: str, key: str, *, persona_id: UUID | None = None
 ) -> MemoryItem | None:

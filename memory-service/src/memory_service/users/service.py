@@ -27,7 +27,7 @@ async def change(connection: AsyncConnection, user_id: str, update: UserUpdate) 
 
 async def context(connection: AsyncConnection, persona: CurrentPersona, user_id: str) -> Context:
     """What the persona's prompt may say of the viewer; empty for an unknown one."""
-    text = profile.context_of(await memories.current(connection, user_id, persona_id=persona.id))
+    text = profile.context_of(await memories.tellable(connection, user_id, persona_id=persona.id))
     return Context(user_id=user_id, context=text, has_memories=bool(text))
 
 
