@@ -103,3 +103,19 @@ async def test_what_a_viewer_asks_who_opted_out_is_sent_to_nobody(
 def test_rewriting_needs_a_model() -> None:
     with pytest.raises(ValidationError, match="RECALL_REWRITE=true needs a language model"):
         Settings(_env_file=None, recall_rewrite=True)
+
+
+async def test_chat_recalls_by_the_better_question(service: Service, owner: str, server: StandIn) -> None:
+    async with service(owner, **rewriting(server)) as caller:
+        await caller.tell_all(
+            "luna", ["Copérnico es el nombre de mi gato.", *[f"Día {day} de lluvia." for day in range(6)]]
+        )
+        server.say(json.dumps({"question": "¿Cómo se llama el gato?"}))
+        body = {"message": "Oye, ¿y lo del bicho aquel?", "user_id": "luna"}
+        answered = (await caller.http.post("/chat", json=body)).raise_for_status().json()
+    assert answered["response"]
+    asked, talked = server.requests[:2]
+    assert asked.user == body["message"]
+    assert "Copérnico" not in asked.prompt
+    assert "Copérnico es el nombre de mi gato." in talked.prompt
+    assert talked.messages[-1]["content"].endswith(body["message"])

@@ -31,6 +31,7 @@ from memory_service.models import MAX_TEXT
 from memory_service.personas.service import CurrentPersona, resolve
 from memory_service.recall import service as recall
 from memory_service.recall.schemas import MAX_EXCLUDED, RecallRequest
+from memory_service.recall.second_look import SecondLook
 from memory_service.sessions import history, summaries
 from memory_service.sessions import service as sessions
 from memory_service.sessions.history import Exchange
@@ -98,7 +99,11 @@ class Answered:
 
 
 class Chat:
-    """Everything a turn needs of the service, for one owner. No transaction is open while a model or an agent thinks."""
+    """Everything a turn needs of the service, for one owner.
+
+    No transaction is open while a model or an agent thinks; but one is for the second or so in which RECALL_REWRITE may put a
+    question better.
+    """
 
     def __init__(self, app: FastAPI, owner: str) -> None:
         self._owner = owner
@@ -107,6 +112,7 @@ class Chat:
         self._embedder: BackgroundEmbedder = app.state.embedder
         self._model: LanguageModel | None = app.state.model
         self._agents: Sequence[Agent] = app.state.agents
+        self._second_look: SecondLook = app.state.second_look
 
     async def prepare(self, message: Message) -> Prepared:
         """Decide who answers, and assemble the prompt when it is the persona.
@@ -170,7 +176,7 @@ class Chat:
         try:
             there = there_anyway(parts, budget)[:MAX_EXCLUDED]
             wanted = RecallRequest(user_id=user_id, query=parts.message, limit=_RECALLED, exclude=there)
-            recalled = await recall.recall(connection, self._embedder, persona, wanted)
+            recalled = await recall.recall(connection, self._embedder, persona, wanted, self._second_look)
             found = [
                 Remembered(hit.id, f"[{hit.created_at:%Y-%m-%d}] {hit.content}", hit.relevance_score)
                 for hit in recalled.hits
