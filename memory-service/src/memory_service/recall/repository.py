@@ -33,9 +33,9 @@ from memory_service.models import Interaction, Memory, RecallDocument, User
 # As Lucene and most of the literature have them.
 K1, B = 1.5, 0.75
 # Documents of a viewer from which the vector index is asked instead of all vectors. Median of a hundred nearest (384
-# dimensions, one of an owner's viewers, 100,000 vectors of 41 owners, two shared cores), exact against index: 1,000
-# documents 4.6 ms, 5,000 11 ms, 10,000 18 against 189 ms, 20,000 28 against 40 ms, 40,000 51 against 37 ms. The smaller a
-# viewer's share, the more of others the index meets. From 20,000 on, recall@10 was 1.00 and recall@100 .985.
+# dimensions, one of an owner's viewers, 100,000 vectors of 41 owners, two cores shared with other work, 23 questions each):
+# exact 1,000 documents 4.6 ms, 5,000 11 ms, 10,000 18 ms; exact against index 20,000 28 against 40 ms, 40,000 51 against
+# 37 ms. The smaller a viewer's share, the more of others the index meets. From 20,000 on, recall@10 was 1.00, recall@100 .985.
 LARGE = 25_000
 
 _TYPES: Mapping[str, Any] = {
