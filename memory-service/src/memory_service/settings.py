@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     rerank_model: str | None = Field(
         None,
         description="Cross-encoder that reads the best memories of a recall again: a folder or a sentence-transformers model "
-        "name, e.g. cross-encoder/ms-marco-MiniLM-L6-v2 (English). Needs the extra `models`. Empty: off.",
+        "name, e.g. cross-encoder/ms-marco-MiniLM-L2-v2 (English). Needs the extra `models`. Empty: off.",
     )
     rerank_candidates: int = Field(30, ge=2, le=30, description="How many it reads.")
     rerank_within_ms: int = Field(
