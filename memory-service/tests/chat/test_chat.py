@@ -292,3 +292,16 @@ async def test_the_front_page_says_how_to_talk(client: httpx.AsyncClient) -> Non
         "GET /history/{session_id}",
         "DELETE /history/{session_id}",
     }
+
+
+async def test_a_prompt_holds_what_its_viewer_may_hear(talk: httpx.AsyncClient, model: StandIn) -> None:
+    for content, audience in (("Ana toca el chelo", "viewer"), ("Ana viene con pase", "streamer")):
+        body = {"user_id": "ana", "type": "fact", "content": content, "audience": audience}
+        (await talk.post("/api/v1/memory", json=body)).raise_for_status()
+    ask = {"user_id": "ana", "message": "¿Qué sabes de Ana?"}
+    (await talk.post("/api/v1/chat", json=ask)).raise_for_status()
+    assert "chelo" in prompts(model)[-1][0]["content"]
+    assert "pase" not in prompts(model)[-1][0]["content"]
+    (await talk.patch("/users/ana", json={"opt_out_recall": True})).raise_for_status()
+    (await talk.post("/api/v1/chat", json=ask)).raise_for_status()
+    assert "chelo" not in prompts(model)[-1][0]["content"]

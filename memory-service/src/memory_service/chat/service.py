@@ -163,7 +163,7 @@ class Chat:
         persona, user_id = prepared.persona, prepared.user_id
         system = await core_memory.system_prompt(connection, persona)
         summary = await summaries.find(connection, prepared.session.id) if prepared.session else None
-        known = await memories.current(connection, user_id, persona_id=persona.id)
+        known = await memories.tellable(connection, user_id, persona_id=persona.id)
         parts = Parts(
             system=system.system_prompt,
             message=prepared.message.text,

@@ -41,6 +41,7 @@ class RecallDocument(Base):
         UniqueConstraint("interaction_id"),
         UniqueConstraint("memory_id"),
         CheckConstraint("num_nonnulls(interaction_id, memory_id) = 1", "one_source"),
+        Index("ix_recall_documents_public", "owner_id", "persona_id", postgresql_where=text("audience = 'public'")),
         Index(
             "ix_recall_documents_reading",
             "owner_id",

@@ -5,6 +5,8 @@
 -- answer stand in two turns. Statistics are those of the documents that may be recalled, counted as they are now. A word
 -- occurs as often as its most frequent form. `share` is the score over what the words are worth together, 0 … 1: words that
 -- nobody said count as missing, so a question in another language gets a low one.
+--
+-- (Whether others' public documents count is written in: as a parameter it would keep PostgreSQL from reading one viewer's alone.)
 WITH form AS MATERIALIZED (
     SELECT word, term, dense_rank() OVER (ORDER BY word) AS number -- numbers group faster than words
     FROM unnest(:words, :terms) AS form (word, term)
@@ -16,7 +18,7 @@ document AS MATERIALIZED (
         length,
         CASE WHEN session_id IS NOT NULL THEN lag(id) OVER reading END AS previous,
         length + CASE WHEN session_id IS NOT NULL THEN coalesce(lag(end_length) OVER reading, 0) ELSE 0 END AS read_length
-    FROM recallable(:user_id, :everybody, :persona_id, :session_id, :audiences, :as_of)
+    FROM recallable(:user_id, {everybody}, :persona_id, :session_id, :audiences, :as_of)
     WINDOW reading AS (PARTITION BY user_id, session_id ORDER BY said_at, id)
 ),
 collection AS (

@@ -54,9 +54,8 @@ def _typed(statement: str) -> TextClause:
     return clause.bindparams(*[bindparam(name, type_=kind) for name, kind in _TYPES.items() if f":{name}" in statement])
 
 
-_WORDS, _SPEAKERS, _BM25, _FEATURES = (
-    _typed(_sql(name)) for name in ("words.sql", "speakers.sql", "bm25.sql", "features.sql")
-)
+_WORDS, _SPEAKERS, _FEATURES = (_typed(_sql(name)) for name in ("words.sql", "speakers.sql", "features.sql"))
+_BM25 = {everybody: _typed(_sql("bm25.sql").format(everybody=str(everybody).lower())) for everybody in (True, False)}
 # PostgreSQL takes the filter of the index's finds for cheap, and would rather filter and sort all of a viewer's vectors.
 PREFER_INDEX, _PREFER_NOTHING = text("SET LOCAL enable_sort = off"), text("SET LOCAL enable_sort = on")
 _NEAREST, _NEAREST_INDEXED = _sql("nearest.sql"), _sql("nearest_indexed.sql")
@@ -183,7 +182,7 @@ async def bm25(
         "k1": K1,
         "b": B,
     }
-    return (await connection.execute(_BM25, scope.parameters() | parameters)).all()
+    return (await connection.execute(_BM25[scope.everybody], scope.parameters() | parameters)).all()
 
 
 @dataclass(frozen=True, slots=True)

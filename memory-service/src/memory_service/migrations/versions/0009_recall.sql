@@ -111,6 +111,8 @@ CREATE TABLE recall_documents (
 CREATE INDEX ix_recall_documents_reading ON recall_documents (owner_id, user_id, session_id, said_at, id)
 INCLUDE (persona_id, valid_to, expires_at, is_deleted, audience, length, end_length);
 
+CREATE INDEX ix_recall_documents_public ON recall_documents (owner_id, persona_id) WHERE audience = 'public';
+
 -- How often a document says a term, and how often its end does. What is said in public stands on the shelf of everybody (''),
 -- too.
 CREATE TABLE recall_terms (
