@@ -52,6 +52,6 @@ def test_half_of_the_score_is_the_second_readings() -> None:
     assert "rerank" not in again[3].boosts
 
 
-@pytest.mark.parametrize("read", [[], [3.0], [3.0, 3.0, 3.0]])
+@pytest.mark.parametrize("read", [[], [3.0], [3.0, 3.0, 3.0], [5e-324, 0.0]])
 def test_no_opinion_changes_nothing(read: list[float]) -> None:
     assert reordered(fused([0.8, 0.6, 0.4]), read) == fused([0.8, 0.6, 0.4])

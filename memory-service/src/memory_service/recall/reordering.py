@@ -26,12 +26,12 @@ def reordered(first: Sequence[Fused], scores: Sequence[float]) -> list[Fused]:
         reading added or took is `boosts["rerank"]`.
     """
     read, rest = first[: len(scores)], first[len(scores) :]
-    if not read or min(scores) == max(scores):
-        return list(first)
-    low, high = min(one.score for one in read), max(one.score for one in read)
-    worst, best = min(scores), max(scores)
+    worst, best = min(scores, default=0.0), max(scores, default=0.0)
     # Halves, because the difference of two large numbers of opposite sign may be too large for a float.
     span = best / 2 - worst / 2
+    if not span:
+        return list(first)
+    low, high = min(one.score for one in read), max(one.score for one in read)
     blended = []
     for one, score in zip(read, scores, strict=True):
         stretched = low + (high - low) * min(1.0, max(0.0, (score / 2 - worst / 2) / span))
