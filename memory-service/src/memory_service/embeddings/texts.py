@@ -2,9 +2,9 @@
 
 import re
 
-# A passage has at least so many characters, and a text at most so many passages: what a 30,000-character paste costs is bounded.
-# Passages of 25 and of 120 characters found no more of short turns than whole texts do (recall@10 .835 and .836 against .839, LoCoMo
-# development conversations), and cost twice the embedding; they are for texts that the model does not read to the end.
+# A passage has at least so many characters, and a text at most so many passages: what a 30,000-character paste costs is
+# bounded. Passages of 25 and of 120 characters found no more of short turns than whole texts do (recall@10 .835 and .836
+# against .839, LoCoMo development conversations) and cost twice the embedding; they are for texts the model cannot read whole.
 _PASSAGE, _MOST_PASSAGES = 300, 16
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 

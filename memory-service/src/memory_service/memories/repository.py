@@ -90,7 +90,9 @@ async def tellable(connection: AsyncConnection, user_id: str, persona_id: UUID) 
     opted_out = select(User.id).where(User.id == user_id, User.opt_out_recall).exists()
     statement = (
         memories(user_id)
-        .where(or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id), Memory.audience != "streamer", ~opted_out)
+        .where(
+            or_(Memory.persona_id.is_(None), Memory.persona_id == persona_id), Memory.audience != "streamer", ~opted_out
+        )
         .order_by(Memory.created_at.desc(), Memory.id.desc())
         .limit(MOST_TOLD)
     )

@@ -71,7 +71,9 @@ class StructuredMemory(BaseModel):
     def _some_section(cls, body: Any) -> Any:
         """A misspelled section would otherwise empty the memory; an empty object says so on purpose."""
         if isinstance(body, dict) and body and not body.keys() & cls.model_fields.keys():
-            raise ValueError(f"None of {', '.join(cls.model_fields)} is there. Send the sections to keep, or {{}} for none.")
+            raise ValueError(
+                f"None of {', '.join(cls.model_fields)} is there. Send the sections to keep, or {{}} for none."
+            )
         return body
 
     @model_validator(mode="after")
