@@ -5,8 +5,8 @@ The truth is each row's `embedding_status`; a job only says when to look.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,8 @@ class EmbeddingWork:
 
     Attributes:
         stopping: set when the worker is told to stop; jobs then go back to the queue.
+        turn: whoever has it embeds. The database stores one batch (`storing`) while the model is at the next.
+        in_flight: rows that have their vectors and wait to be stored.
         embedded: texts embedded since the start.
     """
 
@@ -50,6 +52,8 @@ class EmbeddingWork:
     embedder: BackgroundEmbedder
     stopping: asyncio.Event
     turn: asyncio.Lock
+    storing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    in_flight: set[UUID] = field(default_factory=set)
     embedded: int = 0
 
     async def embed(self, job: Job) -> None:
@@ -57,11 +61,23 @@ class EmbeddingWork:
         asked = EmbedJob.decode(job.payload or b"{}")
         if not await self._embedder_decided():
             return
-        async with self.turn:
-            self._go_back_if_stopping()
-            rows = await self._waiting(asked)
-            while rows and await self._embed(asked, rows):
+        while True:
+            async with self.turn:
+                self._go_back_if_stopping()
                 rows = await self._waiting(asked)
+                made = await self._embed(asked, rows) if rows else None
+                self.in_flight |= {row.id for row in rows}
+            if made is None:
+                if self.in_flight.isdisjoint(asked.ids):
+                    return
+                async with self.storing:  # another job has this one's rows: look again when they are stored, or are not
+                    continue
+            try:
+                async with self.storing:
+                    if not await self._store(asked, *made):
+                        return
+            finally:
+                self.in_flight -= {row.id for row in rows}
 
     async def heal(self) -> int:
         """Queue every owner's pending rows again; returns how many. A table whose jobs are still waiting is left alone."""
@@ -97,10 +113,10 @@ class EmbeddingWork:
 
     async def _waiting(self, asked: EmbedJob) -> Sequence[Row[Any]]:
         async with self.database.transaction(asked.owner) as connection:
-            return await repository.waiting(connection, asked.source, asked.ids, _BATCH)
+            return await repository.waiting(connection, asked.source, asked.ids, self.in_flight, _BATCH)
 
-    async def _embed(self, asked: EmbedJob, rows: Sequence[Row[Any]]) -> bool:
-        """Give `rows` their vectors; whether more may follow. Of a model that is no longer the active one none is stored."""
+    async def _embed(self, asked: EmbedJob, rows: Sequence[Row[Any]]) -> tuple[dict[UUID, list[str]], list[UUID]]:
+        """The vectors of `rows`, and those that cannot have any."""
         vectors: dict[UUID, list[str]] = {}
         failed: list[UUID] = []
         for start in range(0, len(rows), _CALL):
@@ -108,6 +124,10 @@ class EmbeddingWork:
             made, refused = await self._vectors(asked.source, rows[start : start + _CALL])
             vectors |= made
             failed += refused
+        return vectors, failed
+
+    async def _store(self, asked: EmbedJob, vectors: Mapping[UUID, list[str]], failed: Sequence[UUID]) -> bool:
+        """Keep what was made; whether more may follow. Of a model that is no longer the active one nothing is kept."""
         async with self.database.transaction(asked.owner) as connection:
             if not await self.embedder.is_active(connection):
                 return False

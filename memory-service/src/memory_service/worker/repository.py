@@ -1,11 +1,11 @@
 """What embedding reads and writes, the same for interactions and typed memories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import TEXT, bindparam, cast, select, update
+from sqlalchemy import TEXT, and_, bindparam, cast, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,13 +14,16 @@ from memory_service.embeddings.sources import Source
 from memory_service.models import Embedding, RecallDocument
 
 
-async def waiting(connection: AsyncConnection, source: Source, asked: Sequence[UUID], batch: int) -> Sequence[Row[Any]]:
-    """The rows asked for that still wait, filled up to `batch` with the owner's oldest waiting rows.
+async def waiting(
+    connection: AsyncConnection, source: Source, asked: Sequence[UUID], busy: Collection[UUID], batch: int
+) -> Sequence[Row[Any]]:
+    """The rows asked for that still wait, filled up to `batch` with the owner's oldest waiting rows; not those in `busy`.
 
     Many small jobs become one batch so, and a job whose rows went with an earlier batch finds nothing.
     """
     table = source.table
-    is_pending, is_asked = table.embedding_status == "pending", table.id.in_(asked)
+    is_pending = and_(table.embedding_status == "pending", table.id.not_in(busy))
+    is_asked = table.id.in_(asked)
     any_left = select(table.id).where(is_asked, is_pending).correlate(None).exists()
     statement = select(table.id, *source.columns).where(is_pending, any_left)
     return (await connection.execute(statement.order_by(is_asked.desc(), table.id).limit(batch))).all()
