@@ -33,14 +33,14 @@ def show_person(stack: Stack, client: httpx.Client) -> None:
         stack.console.print(f"  Nothing is overwritten: location was {escape(' → '.join(versions))}")
     told, on_stream = (_recalled(client, listener) for listener in ("viewer", "public"))
     stack.console.print(
-        f"  Asked where she lives, in private: [italic]{escape(told[0] if told else 'nothing')}[/]; on stream: "
-        f"{len(on_stream)} memories, for she told it in private"
+        f"  Asked about her in private, the memory tells {escape('; '.join(told) or 'nothing')}; on stream "
+        f"{escape('; '.join(on_stream) or 'nothing, for she told it in private')}"
     )
 
 
 def _recalled(client: httpx.Client, listener: str) -> list[str]:
     """What comes back for a question about her when `listener` hears the answer."""
-    body = {"user_id": _VIEWER, "query": "¿Dónde vive Nerea?", "listener": listener, "preset": "facts", "limit": 3}
+    body = {"user_id": _VIEWER, "query": "¿Qué sabes de Nerea?", "listener": listener, "preset": "facts", "limit": 3}
     answer = client.post("/api/v1/memory/context", json=body).raise_for_status().json()
     return [memory["content"] for memory in answer["memories"]]
 
