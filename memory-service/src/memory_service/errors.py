@@ -127,6 +127,11 @@ def error_response(error: ServiceError) -> JSONResponse:
     return JSONResponse({"detail": error.detail, "error": error.code}, error.status, headers=error.headers)
 
 
+def is_given_up(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave a transaction up so that a concurrent one could go on (deadlock, serialisation failure)."""
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
 def from_database(error: DBAPIError) -> ServiceError:
     """Say what a database refusal means to the caller; unknown ones stay internal errors."""
     state = getattr(error.orig, "sqlstate", None)
@@ -136,7 +141,7 @@ def from_database(error: DBAPIError) -> ServiceError:
         return Conflict("An entry with the same name exists already. Change it, or choose another name.")
     if state == "23503":
         return BadRequest("The request names something that does not exist (or exists no longer).")
-    if state in {"40001", "40P01"}:
+    if is_given_up(error):
         return Conflict("Another request changed the same rows at the same moment. Send this one again.")
     if state in {"23514", "23502", "22001"}:
         return BadRequest(f"The database refused a value: {_first_line(error)}")

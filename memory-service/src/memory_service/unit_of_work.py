@@ -8,11 +8,12 @@ from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.auth import owner_of
 from memory_service.db import Database
-from memory_service.errors import BadRequest, Conflict
+from memory_service.errors import BadRequest, Conflict, is_given_up
 from memory_service.models import IdempotentRequest, Owner
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -20,24 +21,38 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REMEMBERED = text("now() - interval '1 day'")
 # Status of a request that is being carried out.
 _RUNNING = 0
+# How often a request is carried out at most. Who is given up has waited a second (deadlock_timeout): the other is done then.
+_TRIES = 3
 # A process died while it waited: no wait is that long (LLM_TIMEOUT_SECONDS is far below).
 _ABANDONED = text("status = 0 AND created_at < now() - interval '1 hour'")
 
 
 class TransactionalRoute(APIRoute):
-    """Opens the owner's transaction, runs the endpoint, commits before the answer leaves; any error rolls back."""
+    """Opens the owner's transaction, runs the endpoint, commits before the answer leaves; any error rolls back.
+
+    A transaction that PostgreSQL gave up to let a concurrent one go on has changed nothing, and is carried out again.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook: wrap the endpoint."""
         endpoint = super().get_route_handler()
 
-        async def handle(request: Request) -> Response:
+        async def carry_out(request: Request) -> Response:
             owner = owner_of(request)
             async with request.app.state.database.transaction(owner) as connection:
                 request.state.connection = connection
                 if (key := _idempotency_key(request)) is None:
                     return await endpoint(request)
                 return await _once(connection, owner, key, request, endpoint)
+
+        async def handle(request: Request) -> Response:
+            for _ in range(_TRIES - 1):
+                try:
+                    return await carry_out(request)
+                except DBAPIError as error:
+                    if not is_given_up(error):
+                        raise
+            return await carry_out(request)
 
         return handle
 

@@ -1,14 +1,20 @@
 """Typed memories get their vectors like exchanges: from jobs, by healing, and without harm when they are gone."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
 from memory_service.db import Database
+from memory_service.embeddings.sources import MEMORIES
 from memory_service.models import Embedding, Memory, RecallDocument
+from memory_service.worker import repository
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .bench import TinyEmbedder, embedded, jobs, memory_statuses, remember, statuses, store, until, working
+
+_A_MODEL = text("INSERT INTO embedding_models (name, revision, dimension) VALUES ('tiny', '1', 2) RETURNING id")
+_WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +87,37 @@ async def test_memories_erased_in_the_meantime_are_no_error(migrated_url: str, d
         await until(lambda: _no_jobs(database))
     assert [sorted(call) for call in model.calls] == [["kept", "late"]]
     assert await embedded(database, "ana") == {kept}
+    async with database.unowned() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM pgqueuer_log WHERE status = 'exception'")) == 0
+
+
+async def test_storing_and_erasing_at_once_do_not_wait_for_each_other(database: Database) -> None:
+    (one,) = await remember(database, "ana", ["likes: rain"])
+    async with database.transaction("ana") as worker, database.unowned() as watch:
+        model = await worker.scalar(_A_MODEL)
+        await repository.store(worker, MEMORIES, {one: ["[1,0]"]}, model)
+        erased = asyncio.create_task(_erase(database, one))
+        while not await watch.scalar(_WAITING):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await repository.settle(worker, MEMORIES, [one], "done")
+    await erased
+    assert await memory_statuses(database, "ana") == []
+
+
+async def test_a_batch_given_up_for_another_transaction_is_stored_later(
+    migrated_url: str, database: Database, superuser: AsyncEngine
+) -> None:
+    (one,) = await remember(database, "ana", ["likes: rain"])
+    async with superuser.begin() as other, working(migrated_url, database, TinyEmbedder()):
+        await other.execute(text("SET LOCAL deadlock_timeout = '1min'"))  # so the worker is the one given up
+        await other.execute(text("SELECT FROM recall_documents FOR UPDATE"))
+        async with superuser.connect() as watch:
+            while not await watch.scalar(_WAITING):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await other.execute(text("UPDATE memories SET confidence = 0.5"))
+        await other.commit()
+        await until(lambda: _no_jobs(database))
+    assert await embedded(database, "ana") == {one}
     async with database.unowned() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM pgqueuer_log WHERE status = 'exception'")) == 0
 

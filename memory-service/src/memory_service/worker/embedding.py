@@ -15,6 +15,7 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 from sqlalchemy import select, text
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError
 
 from memory_service.db import Database
 from memory_service.embeddings.background import BackgroundEmbedder
@@ -23,6 +24,7 @@ from memory_service.embeddings.queue import EmbedJob, enqueue
 from memory_service.embeddings.sources import SOURCES, Source
 from memory_service.embeddings.texts import passages
 from memory_service.embeddings.vectors import vector_text
+from memory_service.errors import is_given_up
 from memory_service.models import Owner
 from memory_service.worker import repository
 
@@ -76,6 +78,10 @@ class EmbeddingWork:
                 async with self.storing:
                     if not await self._store(asked, *made):
                         return
+            except DBAPIError as error:
+                if is_given_up(error):
+                    raise RetryRequested(timedelta(0), "somebody else changed the same rows") from error
+                raise
             finally:
                 self.in_flight -= {row.id for row in rows}
 

@@ -43,6 +43,11 @@ async def store(
 
     Rows deleted in the meantime are left out; rows that got their vectors in the meantime keep them.
     """
+    # Rows before their documents, as a deletion goes: the other way round the two would wait for each other.
+    table = source.table
+    await connection.execute(
+        select(table.id).where(table.id.in_(vectors)).order_by(table.id).with_for_update(key_share=True)
+    )
     statement = select(
         RecallDocument.id, RecallDocument.owner_id, RecallDocument.user_id, source.document_of.label("row")
     )
