@@ -35,6 +35,11 @@ class Example:
     labels: tuple[int, ...]
 
     @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return len(self.input_ids)
+
+    @property
     def learned(self) -> int:
         """Tokens the loss sees."""
         return sum(label != IGNORED for label in self.labels)

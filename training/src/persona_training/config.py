@@ -56,6 +56,8 @@ class Steps:
         eval_every: steps between evaluations of the val split; 0 evaluates at the end only.
         save_every: steps between checkpoints; a kill loses at most this much.
         gradient_checkpointing: recompute activations: less memory, about a third slower.
+        patience: evaluations without a lower held-out loss before the run ends and the best weights are restored; 0 runs to
+            the end and keeps the last weights. Needs eval_every.
     """
 
     batch_size: int
@@ -69,6 +71,7 @@ class Steps:
     eval_every: int = 0
     save_every: int = 50
     gradient_checkpointing: bool = False
+    patience: int = 0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation", "save_every"):
@@ -80,6 +83,8 @@ class Steps:
         _require(
             self.eval_every >= 0 and self.weight_decay >= 0, "steps.eval_every and weight_decay cannot be negative"
         )
+        _require(self.patience >= 0, "steps.patience cannot be negative")
+        _require(not self.patience or self.eval_every > 0, "steps.patience needs steps.eval_every above 0")
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,18 @@ class Recipe:
 
     Attributes:
         name: shown in manifests, `<base>/<layer>`.
-        layer: 1 personality, 2 episodic.
+        layer: 1 personality, 2 episodic, 3 skill or preference.
         base_model: "tiny" (built here), a model folder, or a model hub id.
         lora, steps: see `Lora` and `Steps`.
         system_prompt: "keep" trains with the persona's prompt in every row, "omit" without.
         max_length: longest example in tokens; longer conversations are divided between turns.
-        replay_share: share of personality rows mixed into a layer-2 run, in [0, 1).
-        backend: "hf".
+        replay_share: share of personality rows mixed into each epoch of a later layer, in [0, 1).
+        general_share: share of neutral rows, in the base's own words, mixed in beside them, in [0, 1).
+        objective: "sft" learns replies; "dpo" learns pairs (chosen over rejected), "kto" replies judged good or bad.
+        beta: of dpo and kto: how far the new weights may go from the old ones; smaller goes further.
+        packing: several conversations in one row of max_length, none seeing another: no padding.
+        load_in_4bit: keep the base in 4 bits (NF4) while training: a quarter of the memory, slower, a little less exact.
+        backend: "hf" (transformers and peft) or "unsloth".
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
         threads: CPU threads, or None for torch's choice; 1 makes CPU runs repeatable and avoids spinning.
@@ -109,6 +119,11 @@ class Recipe:
     system_prompt: str = "keep"
     max_length: int = 2048
     replay_share: float = 0.0
+    general_share: float = 0.0
+    objective: str = "sft"
+    beta: float = 0.1
+    packing: bool = False
+    load_in_4bit: bool = False
     backend: str = "hf"
     device: str = "auto"
     dtype: str = "auto"
@@ -116,10 +131,19 @@ class Recipe:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        _require(self.layer in (1, 2), "layer must be 1 (personality) or 2 (episodic)")
+        _require(self.layer in (1, 2, 3), "layer must be 1 (personality), 2 (episodic) or 3 (skill or preference)")
+        _require(self.objective in ("sft", "dpo", "kto"), "objective must be sft, dpo or kto")
+        _require(self.objective == "sft" or self.layer == 3, "objective dpo and kto belong to layer 3")
+        _require(self.objective == "sft" or not self.packing, "packing goes with objective sft only")
+        _require(self.beta > 0, "beta must be above 0")
         _require(self.system_prompt in ("keep", "omit"), "system_prompt must be keep or omit")
         _require(self.max_length >= 16, "max_length must be at least 16 tokens")
-        _require(0 <= self.replay_share < 1, "replay_share must be in [0, 1)")
+        _require(
+            self.replay_share >= 0 and self.general_share >= 0, "replay_share and general_share cannot be negative"
+        )
+        _require(
+            self.replay_share + self.general_share < 1, "replay_share and general_share must leave room for new rows"
+        )
         _require(self.threads is None or self.threads >= 1, "threads must be at least 1")
 
     def as_dict(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from typing import TypeVar
 
 from persona_training.chat_template import Example
 from persona_training.config import Steps
+from persona_training.preferences import JudgedReply, PreferencePair
 
+Learnable = Example | PreferencePair | JudgedReply
 Item = TypeVar("Item")
 
 # Batches sorted by length together: large enough to save padding, small enough to keep the order varied.
@@ -25,7 +27,7 @@ GROUPED_BATCHES = 8
 class Schedule:
     """Every example in order, `steps * per_step` of them; an epoch is `epoch_rows` examples."""
 
-    examples: tuple[Example, ...]
+    examples: tuple[Learnable, ...]
     steps: int
     epoch_rows: int
 
@@ -35,7 +37,7 @@ def replay_count(rows: int, share: float) -> int:
     return math.ceil(rows * share / (1 - share)) if share else 0
 
 
-def plan(own: Sequence[Example], replayed: Sequence[Example], share: float, steps: Steps, seed: int) -> Schedule:
+def plan(own: Sequence[Learnable], replayed: Sequence[Learnable], share: float, steps: Steps, seed: int) -> Schedule:
     """Lay out a run.
 
     Each epoch holds every own example once and a fresh draw of replayed ones, `share` of the epoch in all. Within
@@ -47,7 +49,7 @@ def plan(own: Sequence[Example], replayed: Sequence[Example], share: float, step
     total = steps.max_steps or max(1, math.ceil(steps.epochs * epoch_rows / per_step))
     rng = random.Random(seed)  # noqa: S311 (order, not secrets)
     stream = _stream(own, replayed, drawn, rng)
-    ordered: list[Example] = []
+    ordered: list[Learnable] = []
     while len(ordered) < total * per_step:
         group = [next(stream) for _ in range(per_step * GROUPED_BATCHES)]
         ordered += _by_length(group, per_step, rng)
@@ -66,8 +68,8 @@ def _stream(own: Sequence[Item], replayed: Sequence[Item], drawn: int, rng: rand
         yield from epoch
 
 
-def _by_length(group: list[Example], per_step: int, rng: random.Random) -> list[Example]:
-    group = sorted(group, key=lambda example: len(example.input_ids))
+def _by_length(group: list[Learnable], per_step: int, rng: random.Random) -> list[Learnable]:
+    group = sorted(group, key=lambda example: example.length)
     batches = [group[start : start + per_step] for start in range(0, len(group), per_step)]
     rng.shuffle(batches)
     return [example for batch in batches for example in batch]

@@ -45,7 +45,7 @@ class TransformersBackend:
         trainer = Trainer(
             model=model,
             args=_arguments(job),
-            train_dataset=_Examples(job.schedule.examples),
+            train_dataset=_Examples(cast(Sequence[Example], job.schedule.examples)),
             eval_dataset=_Examples(job.val) if job.val else None,
             data_collator=_Padding(getattr(model.config, "pad_token_id", None) or 0),
             callbacks=[watch],
