@@ -55,7 +55,7 @@ def test_a_recipe_survives_a_manifest() -> None:
     ("given", "message"),
     [
         (values(laier=2), "did you mean layer"),
-        (values(layer=3), "layer must be 1"),
+        (values(layer=4), "layer must be 1"),
         (values(system_prompt="drop"), "keep or omit"),
         (values(replay_share=1.0), "replay_share"),
         (values(lora={"r": 8}), "lora"),

@@ -48,6 +48,10 @@ _DATABASE_AWAY = (
 )
 
 
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """The queue changes nothing of a connection's session: nothing need be reset after each of its statements."""
+
+
 class Worker:
     """Background work in this process, beside whatever else its event loop does."""
 
@@ -123,7 +127,7 @@ class Worker:
     async def _work(self) -> None:
         """Take jobs until told to stop, or until the database goes away."""
         arguments = asyncpg_arguments(self._url)
-        async with asyncpg.create_pool(**arguments, min_size=0, max_size=4, timeout=5) as pool:
+        async with asyncpg.create_pool(**arguments, min_size=0, max_size=4, timeout=5, reset=_as_it_is) as pool:
             self._queue = self._register(PgQueuer.from_asyncpg_pool(pool))
             if self._stopping.is_set():
                 return
