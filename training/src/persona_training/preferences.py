@@ -1,10 +1,39 @@
-"""Examples that say which reply is better: what dpo and kto learn from, beside sft's plain conversations."""
+"""Rows and examples that say which reply is better: what dpo and kto learn from, beside sft's plain conversations."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from persona_training.chat_template import Example
+from persona_training.chat_template import IGNORED, Example, encode
+from persona_training.config import Recipe
+from persona_training.errors import DatasetError
+from persona_training.messages import Message, without_system
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A conversation up to a user's message, a reply that was preferred and one that was not (format dpo)."""
+
+    prompt: tuple[Message, ...]
+    chosen: Message
+    rejected: Message
+    session_id: str
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """A conversation up to a user's message, a reply, and whether it was liked (format kto)."""
+
+    prompt: tuple[Message, ...]
+    reply: Message
+    desirable: bool
+    session_id: str
 
 
 @dataclass(frozen=True)
@@ -19,6 +48,16 @@ class PreferencePair:
         """Tokens of the longer one."""
         return max(self.chosen.length, self.rejected.length)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of both."""
+        return self.chosen.length + self.rejected.length
+
+    @property
+    def learned(self) -> int:
+        """Tokens the loss sees."""
+        return self.chosen.learned + self.rejected.learned
+
 
 @dataclass(frozen=True)
 class JudgedReply:
@@ -31,3 +70,69 @@ class JudgedReply:
     def length(self) -> int:
         """Tokens in all."""
         return self.example.length
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
+        return self.example.length
+
+    @property
+    def learned(self) -> int:
+        """Tokens the loss sees."""
+        return self.example.learned
+
+
+@dataclass(frozen=True)
+class EncodedPreferences:
+    """Examples, of how many the oldest exchanges were cut off, and how many rows were left out for length."""
+
+    examples: tuple[PreferencePair | JudgedReply, ...]
+    shortened: int
+    left_out: int
+
+
+def encode_preferences(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[PairRow | JudgedRow], recipe: Recipe
+) -> EncodedPreferences:
+    """Tokenise rows as the recipe says; a conversation beyond `max_length` loses its oldest exchanges.
+
+    Raises:
+        DatasetError: the rows are not of the kind the recipe's objective learns from, or both replies of a pair are equal.
+    """
+    kind, wanted = (PairRow, "pairs (format dpo)") if recipe.objective == "dpo" else (JudgedRow, "votes (format kto)")
+    if any(not isinstance(row, kind) for row in rows):
+        raise DatasetError(
+            f"Objective {recipe.objective} learns from {wanted}. Export them with --format {recipe.objective}."
+        )
+    examples: list[PreferencePair | JudgedReply] = []
+    shortened = 0
+    for row in rows:
+        prompt = list(row.prompt) if recipe.system_prompt == "keep" else without_system(row.prompt)
+        first = 1 if prompt[0]["role"] == "system" else 0
+        for start in range(first, len(prompt), 2):
+            example = _encode(tokenizer, row, prompt[:first] + prompt[start:])
+            if example.length <= recipe.max_length:
+                examples.append(example)
+                shortened += start > first
+                break
+    return EncodedPreferences(tuple(examples), shortened, len(rows) - len(examples))
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, row: PairRow | JudgedRow, prompt: list[Message]
+) -> PreferencePair | JudgedReply:
+    if isinstance(row, JudgedRow):
+        return JudgedReply(_last_reply(encode(tokenizer, [*prompt, row.reply])), row.desirable)
+    chosen, rejected = (_last_reply(encode(tokenizer, [*prompt, reply])) for reply in (row.chosen, row.rejected))
+    if chosen == rejected:
+        raise DatasetError(f"A pair of session {row.session_id} has the same reply twice: it prefers nothing.")
+    return PreferencePair(chosen, rejected)
+
+
+def _last_reply(example: Example) -> Example:
+    """The same tokens with labels on the last reply alone: earlier ones are context."""
+    end = max(place for place, label in enumerate(example.labels) if label != IGNORED) + 1
+    start = end
+    while start and example.labels[start - 1] != IGNORED:
+        start -= 1
+    return dataclasses.replace(example, labels=(IGNORED,) * start + example.labels[start:])
