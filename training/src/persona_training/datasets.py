@@ -1,4 +1,4 @@
-"""Reading datasets: an export folder, an export id, its manifest, or bare `.jsonl` files.
+"""Reading datasets: an export folder, an export id, its manifest, or bare `.jsonl` files, in any format of `row_formats`.
 
 Bare files that are byte-for-byte an export's training split are recognised by hash, so lineage survives a copy.
 """
@@ -13,19 +13,10 @@ from typing import Any
 
 from persona_training.errors import DatasetError
 from persona_training.hashing import sha256_file, sha256_files
-from persona_training.messages import Message
+from persona_training.row_formats import Row, TrainingRow, parse_row
 
 # Share of sessions held out when a bare file brings no val split: the exporter's own default.
 VAL_SHARE = 0.1
-ROLES = ("system", "user", "assistant")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One training conversation and the session it came from (splits never cut through a session)."""
-
-    messages: tuple[Message, ...]
-    session_id: str
 
 
 @dataclass(frozen=True)
@@ -36,8 +27,10 @@ class Dataset:
         export_id: None when the rows came from files without a manifest.
         sha256: the manifest's dataset hash, or the hash of the files.
         persona: slug of the character.
-        kind: "personality", "episodic", or None when unknown.
+        kind: "personality", "episodic", "skill", "preference", or None when unknown.
         week: ISO (year, number) of an episodic export.
+        skill: name of a skill export.
+        form: format of the rows: "chatml", "sharegpt", "alpaca", "dpo" or "kto".
         source: the paths it was read from, for messages and for resuming.
     """
 
@@ -46,14 +39,40 @@ class Dataset:
     persona: str
     kind: str | None
     week: tuple[int, int] | None
-    train: tuple[Row, ...]
-    val: tuple[Row, ...]
+    train: tuple[TrainingRow, ...]
+    val: tuple[TrainingRow, ...]
     source: tuple[Path, ...]
+    skill: str | None = None
+    form: str = "chatml"
 
     @property
     def name(self) -> str:
         """Export id, or the file names."""
         return self.export_id or "+".join(path.name for path in self.source)
+
+    @property
+    def conversations(self) -> tuple[Row, ...]:
+        """The training rows, where whole conversations are wanted.
+
+        Raises:
+            DatasetError: they are preferences.
+        """
+        return conversations(self.train, self)
+
+
+def conversations(rows: Sequence[TrainingRow], dataset: Dataset) -> tuple[Row, ...]:
+    """The rows of a split, where whole conversations are wanted.
+
+    Raises:
+        DatasetError: they are preferences.
+    """
+    plain = tuple(row for row in rows if isinstance(row, Row))
+    if len(plain) != len(rows):
+        raise DatasetError(
+            f"{dataset.name} holds judged replies (format {dataset.form}), not conversations. Train on it with "
+            "`casiopy train-preference`, or export the other type."
+        )
+    return plain
 
 
 def load_dataset(given: Sequence[str], exports_dir: Path, week: int | None = None) -> Dataset:
@@ -106,16 +125,18 @@ def _from_export(folder: Path) -> Dataset:
     try:
         splits = {name: folder / manifest["splits"][name]["file"] for name in ("train", "val")}
         hashes = {name: manifest["splits"][name]["sha256"] for name in splits}
-        week = manifest["week"]
+        week, form = manifest["week"], manifest.get("format", "chatml")
         dataset = Dataset(
             export_id=manifest["export_id"],
             sha256=manifest["dataset_sha256"],
             persona=manifest["persona"]["slug"],
             kind=manifest["type"],
             week=(week["year"], week["number"]) if week else None,
-            train=_rows(splits["train"]),
-            val=_rows(splits["val"]),
+            train=_rows([splits["train"]], form)[1],
+            val=_rows([splits["val"]], form)[1],
             source=(folder,),
+            skill=manifest.get("skill"),
+            form=form,
         )
     except (KeyError, TypeError) as error:
         raise DatasetError(f"{folder / 'manifest.json'} lacks {error}. Export the dataset again.") from error
@@ -130,7 +151,7 @@ def _from_export(folder: Path) -> Dataset:
 def _from_files(paths: list[Path], exports_dir: Path) -> Dataset:
     if len(paths) == 1 and (export := _export_of(paths[0], exports_dir)) is not None:
         return _from_export(export)
-    rows = tuple(row for path in paths for row in _rows(path))
+    form, rows = _rows(paths)
     train, val = _split_by_session(rows)
     dataset = Dataset(
         export_id=None,
@@ -141,6 +162,7 @@ def _from_files(paths: list[Path], exports_dir: Path) -> Dataset:
         train=train,
         val=val,
         source=tuple(paths),
+        form=form,
     )
     return _not_empty(dataset)
 
@@ -168,33 +190,28 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _rows(path: Path) -> tuple[Row, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
-    return tuple(_row(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip())
+def _rows(paths: Sequence[Path], form: str | None = None) -> tuple[str, tuple[TrainingRow, ...]]:
+    """The rows of the files and their format: `form`, or where none is given, that of the first row."""
+    rows: list[TrainingRow] = []
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            found, row = parse_row(line, f"{path}:{number}")
+            form = form or found
+            if found != form:
+                raise DatasetError(f"{path}:{number}: a row in format {found} among rows in {form}. Give one format.")
+            rows.append(row)
+    return form or "chatml", tuple(rows)
 
 
-def _row(line: str, place: str) -> Row:
-    try:
-        value = json.loads(line)
-        messages = tuple(Message(role=m["role"], content=m["content"].strip()) for m in value["messages"])
-        session = str(value.get("metadata", {}).get("session_id", place))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f'{place}: not a row of the form {{"messages": [{{"role", "content"}}, …]}} ({error}).'
-        ) from error
-    roles = [message["role"] for message in messages]
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    if not turns or turns != ["user", "assistant"] * (len(turns) // 2):
-        raise DatasetError(f"{place}: after the system message, user and assistant must take turns and assistant ends.")
-    if not all(message["content"] for message in messages):
-        raise DatasetError(f"{place}: a message is empty.")
-    return Row(messages=messages, session_id=session)
-
-
-def _split_by_session(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def _split_by_session(
+    rows: tuple[TrainingRow, ...],
+) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]:
     """Hold out every n-th session, in order of first appearance, so that VAL_SHARE of them are val."""
     sessions = list(dict.fromkeys(row.session_id for row in rows))
     held_out = set(sessions[:: round(1 / VAL_SHARE)]) if len(sessions) > 1 else set()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from persona_training.chat_template import Example, encode
 from persona_training.config import Recipe
-from persona_training.datasets import Row
 from persona_training.errors import DatasetError
 from persona_training.messages import Message, without_system
+from persona_training.row_formats import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -25,6 +25,11 @@ class PairRow:
     rejected: Message
     session_id: str
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation as it should go on."""
+        return (*self.prompt, self.chosen)
+
 
 @dataclass(frozen=True)
 class JudgedRow:
@@ -34,6 +39,11 @@ class JudgedRow:
     reply: Message
     desirable: bool
     session_id: str
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation as it went on."""
+        return (*self.prompt, self.reply)
 
 
 @dataclass(frozen=True)

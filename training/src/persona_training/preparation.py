@@ -21,7 +21,7 @@ from persona_training.adapters import (
 from persona_training.bases import BaseModel, find_base
 from persona_training.chat_template import Example
 from persona_training.config import Recipe, recipe_from
-from persona_training.datasets import Dataset, load_dataset
+from persona_training.datasets import Dataset, conversations, load_dataset
 from persona_training.display import Display
 from persona_training.errors import AdapterError, DatasetError
 from persona_training.examples import Encoded, encode_rows, require_examples
@@ -96,11 +96,11 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     if parent is not None:
         display.fact("on top of", f"{parent['adapter_id']}, merged into the base in memory; its files are only read")
     tokenizer = load_tokenizer(base.folder)
-    own = encode_rows(tokenizer, dataset.train, recipe)
+    own = encode_rows(tokenizer, dataset.conversations, recipe)
     require_examples(own, recipe, dataset.name)
     replay, replayed = _replay(recipe, parent, request, settings, tokenizer)
     schedule = plan(own.examples, replayed.examples, recipe.replay_share, recipe.steps, recipe.seed)
-    val = encode_rows(tokenizer, dataset.val, recipe).examples
+    val = encode_rows(tokenizer, conversations(dataset.val, dataset), recipe).examples
     _show(display, recipe, tokenizer, own, replay, schedule)
     return Prepared(request, base, hardware, tokenizer, dataset, replay, parent, tuple(parents), schedule, val, week)
 
@@ -260,7 +260,7 @@ def _replay(
     if parent is None or recipe.replay_share == 0:
         return None, Encoded((), 0, 0)
     dataset = replay_dataset(parent, request.replay_dataset, settings)
-    encoded = encode_rows(tokenizer, dataset.train, recipe)
+    encoded = encode_rows(tokenizer, dataset.conversations, recipe)
     require_examples(encoded, recipe, dataset.name)
     return dataset, encoded
 

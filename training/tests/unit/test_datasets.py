@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from persona_training.datasets import load_dataset
 from persona_training.errors import DatasetError
+from persona_training.preferences import JudgedRow, PairRow
 from persona_training.testing import RowText, row, write_export, write_rows
 
 
@@ -62,9 +63,16 @@ def test_a_changed_file_is_refused(export: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("not json\n", "line 1"),
+        ("not json\n", r"rows\.jsonl:1: not JSON"),
+        (json.dumps(row([("hola", "hola")])) + "\n\n3\n", r"rows\.jsonl:3: not a row of the form .*it has: int"),
         ('{"messages": []}\n', "take turns"),
         ('{"text": "hola"}\n', "not a row of the form"),
+        ('{"messages": [], "chosen": []}\n', "not a row of the form"),
+        ('{"messages": [{"role": "user"}]}\n', "'content' is missing"),
+        ('{"messages": [{"role": "user", "content": 5}]}\n', "int where a message's text belongs"),
+        ('{"messages": "hola"}\n', "str where a list of messages belongs"),
+        ('{"messages": [3]}\n', "not a row of the form"),
+        ('{"messages": [], "metadata": 3}\n', "not a row of the form"),
         (json.dumps(row([("hola", " ")])) + "\n", "a message is empty"),
         ('{"messages": [{"role": "user", "content": "hola"}]}\n', "take turns"),
         ('{"messages": [{"role": "assistant", "content": "hola"}, {"role": "user", "content": "x"}]}\n', "take turns"),
@@ -77,6 +85,107 @@ def test_bad_rows_say_where_and_why(text: str, message: str, tmp_path: Path) -> 
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match=message):
         load_dataset([str(file)], tmp_path)
+
+
+SYSTEM, ASKED, REPLIED = "Eres Casiopy.", ["¿Qué tal?", "¿Y ahora?"], ["Bien.", "Igual."]
+TURNS = [
+    ("system", SYSTEM),
+    ("user", ASKED[0]),
+    ("assistant", REPLIED[0]),
+    ("user", ASKED[1]),
+    ("assistant", REPLIED[1]),
+]
+AS_MESSAGES = [{"role": role, "content": text} for role, text in TURNS]
+GOOD, BAD = [{"role": "assistant", "content": "Igual."}], [{"role": "assistant", "content": "Como IA, no siento."}]
+FORMS: dict[str, dict[str, object]] = {
+    "chatml": {"messages": AS_MESSAGES},
+    "sharegpt": {
+        "conversations": [
+            {"from": {"user": "human", "assistant": "gpt"}.get(role, role), "value": text} for role, text in TURNS
+        ]
+    },
+    "alpaca": {
+        "instruction": ASKED[1],
+        "input": "",
+        "output": REPLIED[1],
+        "system": SYSTEM,
+        "history": [[ASKED[0], REPLIED[0]]],
+    },
+    "dpo": {"prompt": AS_MESSAGES[:-1], "chosen": GOOD, "rejected": BAD},
+    "kto": {"prompt": AS_MESSAGES[:-1], "completion": BAD, "label": False},
+}
+
+
+def lines(*values: dict[str, object]) -> str:
+    return "".join(json.dumps({**value, "metadata": {"session_id": "s1"}}) + "\n" for value in values)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_format_tells_the_same_conversation(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(lines(FORMS[form]), encoding="utf-8")
+    dataset = load_dataset([str(file)], tmp_path)
+    (read,) = dataset.train
+    assert dataset.form == form
+    assert read.session_id == "s1"
+    wanted = AS_MESSAGES if form != "kto" else [*AS_MESSAGES[:-1], *BAD]
+    assert list(read.messages) == wanted
+    if isinstance(read, PairRow):
+        assert [read.chosen, read.rejected] == [*GOOD, *BAD]
+    if isinstance(read, JudgedRow):
+        assert not read.desirable
+    if form in ("dpo", "kto"):
+        with pytest.raises(DatasetError, match="casiopy train-preference"):
+            _ = dataset.conversations
+    else:
+        assert dataset.conversations == dataset.train
+
+
+def test_an_alpaca_input_follows_its_instruction(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(lines({"instruction": "Traduce:", "input": "hello", "output": "hola"}), encoding="utf-8")
+    assert load_dataset([str(file)], tmp_path).train[0].messages[0]["content"] == "Traduce:\nhello"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([FORMS["dpo"], FORMS["kto"]], r"rows\.jsonl:2: a row in format kto among rows in dpo"),
+        ([{**FORMS["kto"], "label": "yes"}], r"rows\.jsonl:1: .*label is 'yes'"),
+        ([{**FORMS["kto"], "completion": [*BAD, *BAD]}], "2 messages where one reply belongs"),
+        ([{**FORMS["kto"], "completion": AS_MESSAGES[1:2]}], "take turns"),
+        ([{**FORMS["dpo"], "rejected": GOOD}], "prefers nothing"),
+        ([{**FORMS["dpo"], "prompt": AS_MESSAGES}], "take turns"),
+        ([{"instruction": "a", "output": "b", "history": [["a"]]}], "not a row of the form"),
+        ([{"conversations": [{"from": "robot", "value": "x"}]}], "take turns"),
+    ],
+)
+def test_malformed_rows_of_every_format_say_where_and_why(
+    values: list[dict[str, object]], message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(lines(*values), encoding="utf-8")
+    with pytest.raises(DatasetError, match=message):
+        load_dataset([str(file)], tmp_path)
+
+
+def test_a_manifest_says_type_skill_and_format(tmp_path: Path) -> None:
+    folder = tmp_path / "exports" / "skill"
+    manifest = write_export(folder, "skill", rows(4), rows(2))
+    manifest.update(skill="tarot", format="chatml")
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    dataset = load_dataset([str(folder)], folder.parent)
+    assert (dataset.kind, dataset.skill, dataset.form) == ("skill", "tarot", "chatml")
+    manifest["format"] = "dpo"
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"train\.jsonl:1: a row in format chatml among rows in dpo"):
+        load_dataset([str(folder)], folder.parent)
+
+
+def test_a_line_separator_inside_a_message_does_not_end_the_row(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row([("uno\u2028dos", "tres")]), ensure_ascii=False) + "\n", encoding="utf-8")
+    assert load_dataset([str(file)], tmp_path).train[0].messages[1]["content"] == "uno\u2028dos"
 
 
 def test_a_missing_dataset_names_those_that_are_there(export: Path) -> None:
