@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from persona_training.chat_template import Example
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
-from persona_training.schedule import Schedule
+from persona_training.schedule import Learnable, Schedule
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Job:
     parents: Sequence[Path]
     recipe: Recipe
     schedule: Schedule
-    val: Sequence[Example]
+    val: Sequence[Learnable]
     hardware: Hardware
     out_dir: Path
     checkpoint: Path | None

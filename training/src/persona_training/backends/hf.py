@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -17,8 +17,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from persona_training.adapters import write_json
 from persona_training.backends.backend import Job, Monitor, Outcome, Step
-from persona_training.chat_template import IGNORED, Example
+from persona_training.backends.padding import padded
+from persona_training.chat_template import Example
 from persona_training.models import load_base, merge_adapters
+from persona_training.schedule import Learnable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,14 +44,7 @@ class TransformersBackend:
         monitor.stage("loading the base model")
         model = _with_adapter(job)
         watch = _Watch(monitor, has_val=bool(job.val))
-        trainer = Trainer(
-            model=model,
-            args=_arguments(job),
-            train_dataset=_Examples(cast(Sequence[Example], job.schedule.examples)),
-            eval_dataset=_Examples(job.val) if job.val else None,
-            data_collator=_Padding(getattr(model.config, "pad_token_id", None) or 0),
-            callbacks=[watch],
-        )
+        trainer = _trainer(job, model, watch)
         _quiet(trainer)
         monitor.stage("training")
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
@@ -57,6 +52,24 @@ class TransformersBackend:
             monitor.stage("saving")
             model.save_pretrained(str(job.out_dir))
         return Outcome(watch.stopped, int(trainer.state.global_step), int(trainer.state.num_input_tokens_seen))
+
+
+def _trainer(job: Job, model: PeftModel, watch: _Watch) -> Trainer:
+    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
+    given: dict[str, Any] = {
+        "model": model,
+        "args": _arguments(job),
+        "train_dataset": _Examples(job.schedule.examples),
+        "eval_dataset": _Examples(job.val) if job.val else None,
+        "callbacks": [watch],
+    }
+    if job.recipe.objective == "sft":
+        return Trainer(**given, data_collator=_Padding(pad_token_id))
+    from persona_training.backends.preference import PreferenceTrainer, collator
+
+    return PreferenceTrainer(
+        recipe=job.recipe, **given, data_collator=collator(job.recipe, job.schedule.examples, pad_token_id)
+    )
 
 
 def latest_checkpoint(out_dir: Path) -> Path | None:
@@ -135,14 +148,14 @@ def _quiet(trainer: Trainer) -> None:
     trainer.remove_callback(PrinterCallback)
 
 
-class _Examples(torch.utils.data.Dataset[Example]):
-    def __init__(self, examples: Sequence[Example]) -> None:
+class _Examples(torch.utils.data.Dataset[Learnable]):
+    def __init__(self, examples: Sequence[Learnable]) -> None:
         self.examples = examples
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Learnable:
         return self.examples[index]
 
 
@@ -153,16 +166,7 @@ class _Padding:
         self.pad_token_id = pad_token_id
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        width = max(len(example.input_ids) for example in examples)
-
-        def padded(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-            return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
-
-        return {
-            "input_ids": padded([example.input_ids for example in examples], self.pad_token_id),
-            "labels": padded([example.labels for example in examples], IGNORED),
-            "attention_mask": padded([[1] * len(example.input_ids) for example in examples], 0),
-        }
+        return padded(examples, self.pad_token_id)
 
 
 class _Watch(TrainerCallback):
