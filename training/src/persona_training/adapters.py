@@ -12,6 +12,8 @@ from persona_training.errors import AdapterError, StorageError
 from persona_training.hashing import sha256_file
 
 WEIGHTS_FILE = "adapter_model.safetensors"
+# Lies in a folder that holds several layers joined into one adapter, instead of a manifest; see `joining`.
+JOINED_FILE = "joined.json"
 Manifest = dict[str, Any]
 
 
@@ -33,8 +35,10 @@ def read_adapter(folder: Path) -> Manifest:
     """The adapter's manifest.
 
     Raises:
-        AdapterError: there is none, or it is not JSON.
+        AdapterError: there is none, it is not JSON, or the folder holds a join of several layers.
     """
+    if (folder / JOINED_FILE).is_file():
+        raise AdapterError(_already_joined(folder))
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -45,6 +49,16 @@ def read_adapter(folder: Path) -> Manifest:
     if not isinstance(manifest, dict) or manifest.get("schema") != "casiopy/adapter-v1":
         raise AdapterError(f"{path} is not an adapter manifest (schema casiopy/adapter-v1).")
     return manifest
+
+
+def _already_joined(folder: Path) -> str:
+    """Why a join is no layer: trained on, it would be frozen into every later one; joined again, it would count twice."""
+    layers = json.loads((folder / JOINED_FILE).read_text(encoding="utf-8"))["layers"]
+    names = ", ".join(layer["adapter_id"] for layer in layers)
+    return (
+        f"{folder.name} is already a joined adapter, made of {names}. Nothing is trained on or joined with a join: "
+        "give those layers, they are joined afresh."
+    )
 
 
 def finished_adapter(folder: Path) -> Manifest:

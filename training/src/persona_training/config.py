@@ -16,6 +16,8 @@ from persona_training.hashing import sha256_json
 
 T = TypeVar("T")
 
+LAYER_3 = 3
+
 
 @dataclass(frozen=True)
 class Lora:
@@ -99,7 +101,7 @@ class Recipe:
         system_prompt: "keep" trains with the persona's prompt in every row, "omit" without.
         max_length: longest example in tokens; longer conversations are divided between turns.
         replay_share: share of personality rows mixed into each epoch of a later layer, in [0, 1).
-        general_share: share of neutral rows, in the base's own words, mixed in beside them, in [0, 1).
+        general_share: share of neutral rows, in the base's own words, mixed in beside them, in [0, 1): see `general`.
         objective: "sft" learns replies; "dpo" learns pairs (chosen over rejected), "kto" replies judged good or bad.
         beta: of dpo and kto: how far the new weights may go from the old ones; smaller goes further.
         packing: several conversations in one row of max_length, none seeing another: no padding.
@@ -135,6 +137,10 @@ class Recipe:
         _require(self.objective in ("sft", "dpo", "kto"), "objective must be sft, dpo or kto")
         _require(self.objective == "sft" or self.layer == 3, "objective dpo and kto belong to layer 3")
         _require(self.objective == "sft" or not self.packing, "packing goes with objective sft only")
+        _require(
+            self.objective == "sft" or self.replay_share + self.general_share == 0,
+            "replay_share and general_share go with objective sft only: dpo and kto hold on to the layer below by beta",
+        )
         _require(self.beta > 0, "beta must be above 0")
         _require(self.system_prompt in ("keep", "omit"), "system_prompt must be keep or omit")
         _require(self.max_length >= 16, "max_length must be at least 16 tokens")
@@ -145,6 +151,13 @@ class Recipe:
             self.replay_share + self.general_share < 1, "replay_share and general_share must leave room for new rows"
         )
         _require(self.threads is None or self.threads >= 1, "threads must be at least 1")
+
+    @property
+    def kind(self) -> str:
+        """What the adapter is, and the type of dataset it learns from."""
+        if self.layer == LAYER_3:
+            return "skill" if self.objective == "sft" else "preference"
+        return {1: "personality", 2: "episodic"}[self.layer]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as manifests record them."""

@@ -75,13 +75,16 @@ def conversations(rows: Sequence[TrainingRow], dataset: Dataset) -> tuple[Row, .
     return plain
 
 
-def load_dataset(given: Sequence[str], exports_dir: Path, week: int | None = None) -> Dataset:
+def load_dataset(
+    given: Sequence[str], exports_dir: Path, week: int | None = None, val_share: float = VAL_SHARE
+) -> Dataset:
     """Read what `--dataset` names.
 
     Args:
         given: one export folder, export id or manifest; or one or more `.jsonl` files.
         exports_dir: where export ids are looked up.
         week: when several weekly files are given (a shell glob), only this ISO week's are used.
+        val_share: share of sessions held out of bare files, which bring no val split.
 
     Raises:
         DatasetError: nothing is there, a file changed since its export, or a row is malformed.
@@ -93,7 +96,7 @@ def load_dataset(given: Sequence[str], exports_dir: Path, week: int | None = Non
         return _from_export(paths[0])
     if any(path.is_dir() for path in paths):
         raise DatasetError("Give either one export or .jsonl files, not a mixture.")
-    return _from_files(_of_week(paths, week), exports_dir)
+    return _from_files(_of_week(paths, week), exports_dir, val_share)
 
 
 def _locate(name: str, exports_dir: Path) -> Path:
@@ -148,11 +151,11 @@ def _from_export(folder: Path) -> Dataset:
     return _not_empty(dataset)
 
 
-def _from_files(paths: list[Path], exports_dir: Path) -> Dataset:
+def _from_files(paths: list[Path], exports_dir: Path, val_share: float) -> Dataset:
     if len(paths) == 1 and (export := _export_of(paths[0], exports_dir)) is not None:
         return _from_export(export)
     form, rows = _rows(paths)
-    train, val = _split_by_session(rows)
+    train, val = _split_by_session(rows, val_share)
     dataset = Dataset(
         export_id=None,
         sha256=sha256_file(paths[0]) if len(paths) == 1 else sha256_files(paths),
@@ -210,11 +213,11 @@ def _rows(paths: Sequence[Path], form: str | None = None) -> tuple[str, tuple[Tr
 
 
 def _split_by_session(
-    rows: tuple[TrainingRow, ...],
+    rows: tuple[TrainingRow, ...], val_share: float
 ) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]:
-    """Hold out every n-th session, in order of first appearance, so that VAL_SHARE of them are val."""
+    """Hold out every n-th session, in order of first appearance, so that `val_share` of them are val."""
     sessions = list(dict.fromkeys(row.session_id for row in rows))
-    held_out = set(sessions[:: round(1 / VAL_SHARE)]) if len(sessions) > 1 else set()
+    held_out = set(sessions[:: round(1 / val_share)]) if val_share and len(sessions) > 1 else set()
     return (
         tuple(row for row in rows if row.session_id not in held_out),
         tuple(row for row in rows if row.session_id in held_out),

@@ -1,42 +1,38 @@
-"""Everything a run decides before its first step: base, parent, data, order, folder and manifest."""
+"""Everything a run decides before its first step: base, parent, data and order."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import time
+import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_training.adapters import (
-    Manifest,
-    adapter_chain,
-    adapters_in,
-    check_base,
-    finished_adapter,
-    read_adapter,
-)
+from persona_training.adapters import Manifest, finished_adapter
 from persona_training.bases import BaseModel, find_base
-from persona_training.chat_template import Example
-from persona_training.config import Recipe, recipe_from
-from persona_training.datasets import Dataset, conversations, load_dataset
+from persona_training.config import LAYER_3, Recipe
+from persona_training.datasets import Dataset, load_dataset
 from persona_training.display import Display
-from persona_training.errors import AdapterError, DatasetError
-from persona_training.examples import Encoded, encode_rows, require_examples
+from persona_training.errors import DatasetError, RecipeError
+from persona_training.general import general_dataset
 from persona_training.hardware import Hardware, choose_hardware
-from persona_training.hashing import sha256_text
+from persona_training.joining import merged_base
+from persona_training.lessons import Lessons, read_lessons, require_lessons
 from persona_training.models import load_tokenizer
+from persona_training.parents import find_parents, louder_than_parent
+from persona_training.rebuild import Rebuild, gather_weeks
 from persona_training.replay import replay_dataset
-from persona_training.run_folder import now
-from persona_training.schedule import Schedule, plan, replay_count
+from persona_training.schedule import Learnable, Schedule, plan
 from persona_training.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
-PINNED = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
+# What an adapter id and a folder can carry.
+SKILL_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,11 @@ class Request:
         recipe: with the command line's overrides applied.
         dataset: what `--dataset` named.
         week, year: of an episodic layer; year None takes the dataset's, else the current one.
-        parent: adapter id or folder for layer 2; None takes the newest finished layer 1 on this base.
+        parent: adapter id or folder for a later layer; None takes the newest finished layer 1 on this base.
         replay_dataset: personality rows to replay; empty takes the parent's own dataset.
+        general_dataset: neutral rows to mix in; empty takes the base's own replies.
+        skill: name of a skill layer; None takes the dataset's.
+        half_life_weeks: rebuild layer 2 over all weeks with this half-life; None trains one week.
     """
 
     recipe: Recipe
@@ -57,23 +56,55 @@ class Request:
     year: int | None = None
     parent: str | None = None
     replay_dataset: Sequence[str] = ()
+    general_dataset: Sequence[str] = ()
+    skill: str | None = None
+    half_life_weeks: float | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: its own rows, and those mixed into every epoch (None where there are none).
+
+    Attributes:
+        own: the dataset; of a rebuild, the rows taken of all weeks under the newest week's name.
+        replay: personality rows.
+        general: neutral rows.
+        rebuild: how `own` was put together, or None.
+    """
+
+    own: Dataset
+    replay: Dataset | None
+    general: Dataset | None
+    rebuild: Rebuild | None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run ready to go."""
+    """A run ready to go.
+
+    Attributes:
+        base, parents, parent: what the adapter stands on, as its manifest records it.
+        load_from, to_merge: what a backend loads and merges for that: base and parents, or a saved folder that is both.
+    """
 
     request: Request
     base: BaseModel
     hardware: Hardware
     tokenizer: PreTrainedTokenizerBase
-    dataset: Dataset
-    replay: Dataset | None
+    data: Data
     parent: Manifest | None
     parents: tuple[Path, ...]
+    load_from: Path
+    to_merge: tuple[Path, ...]
     schedule: Schedule
-    val: tuple[Example, ...]
+    val: tuple[Learnable, ...]
     week: tuple[int, int] | None
+    skill: str | None
+
+    @property
+    def dataset(self) -> Dataset:
+        """The run's own rows."""
+        return self.data.own
 
 
 def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
@@ -82,140 +113,87 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     Raises:
         PersonaTrainingError: whatever is missing or does not fit, with what to do.
     """
+    dataset, rebuild = _data(request, settings, display)
+    request = dataclasses.replace(request, recipe=_fitting(request.recipe, dataset, display))
     recipe = request.recipe
-    dataset = load_dataset(request.dataset, settings.exports_dir, request.week)
-    week = _week(request, dataset)
+    week, skill = _week(request, dataset), _skill(request, dataset)
     hardware = choose_hardware(recipe.device, recipe.dtype)
-    display.fact("dataset", f"{dataset.name}: {len(dataset.train)} rows to learn, {len(dataset.val)} held out")
     display.fact("device", hardware.reason)
     with display.building_base() as progress:
         base = find_base(recipe.base_model, settings.data_dir, progress)
     display.fact("base model", f"{base.name} ({base.sha256[:12]}…)")
-    parents = _parents(request, base, settings)
+    parents = tuple(find_parents(recipe, request.parent, base, settings))
     parent = finished_adapter(parents[-1]) if parents else None
-    if parent is not None:
-        display.fact("on top of", f"{parent['adapter_id']}, merged into the base in memory; its files are only read")
+    load_from, to_merge = _foundation(recipe, base, parents, parent, hardware, settings, display)
     tokenizer = load_tokenizer(base.folder)
-    own = encode_rows(tokenizer, dataset.conversations, recipe)
-    require_examples(own, recipe, dataset.name)
-    replay, replayed = _replay(recipe, parent, request, settings, tokenizer)
-    schedule = plan(own.examples, replayed.examples, recipe.replay_share, recipe.steps, recipe.seed)
-    val = encode_rows(tokenizer, conversations(dataset.val, dataset), recipe).examples
+    own = require_lessons(read_lessons(tokenizer, dataset.train, dataset, recipe), recipe, dataset)
+    replay = replay_dataset(recipe, parent, request.replay_dataset, settings)
+    general = general_dataset(base, recipe, request.general_dataset, settings, display)
+    schedule = _schedule(tokenizer, own, replay, general, recipe)
+    val = read_lessons(tokenizer, dataset.val, dataset, recipe).examples
     _show(display, recipe, tokenizer, own, replay, schedule)
-    return Prepared(request, base, hardware, tokenizer, dataset, replay, parent, tuple(parents), schedule, val, week)
-
-
-def resumed_request(manifest: Manifest) -> Request:
-    """The request a run was started with, from its manifest: recipe, files, parent and week."""
-    week = manifest["week"] or {}
-    return Request(
-        recipe=recipe_from(manifest["recipe"]["config"]),
-        dataset=manifest["dataset"]["source"],
-        week=week.get("number"),
-        year=week.get("year"),
-        parent=manifest["parent"]["adapter_id"] if manifest["parent"] else None,
-        replay_dataset=[path for replay in manifest["replay"] for path in replay["source"]],
+    return Prepared(
+        request=request,
+        base=base,
+        hardware=hardware,
+        tokenizer=tokenizer,
+        data=Data(dataset, replay, general, rebuild),
+        parent=parent,
+        parents=parents,
+        load_from=load_from,
+        to_merge=to_merge,
+        schedule=schedule,
+        val=val,
+        week=week,
+        skill=skill,
     )
 
 
-def check_unchanged(manifest: Manifest, prepared: Prepared) -> None:
-    """Refuse to resume on other data, another base or another parent than the run began with.
+def _data(request: Request, settings: Settings, display: Display) -> tuple[Dataset, Rebuild | None]:
+    if request.half_life_weeks is None:
+        dataset = load_dataset(request.dataset, settings.exports_dir, request.week)
+        display.fact("dataset", f"{dataset.name}: {len(dataset.train)} rows to learn, {len(dataset.val)} held out")
+        return dataset, None
+    rebuild = gather_weeks(request.dataset, request.half_life_weeks, request.recipe.seed, settings)
+    dataset = rebuild.dataset
+    display.fact(
+        "rebuild",
+        f"{len(rebuild.weeks)} weeks, half-life {rebuild.half_life_weeks:g} weeks: {len(dataset.train)} rows to learn, "
+        f"{len(dataset.val)} held out; from layer 1, no earlier week's adapter is read",
+    )
+    for sample in rebuild.weeks:
+        taken = f"{sample.taken} of {len(sample.dataset.train)} rows ({sample.share:.0%})"
+        display.fact(f"{sample.year} week {sample.number:02d}", f"{sample.dataset.name}: {taken}")
+    return dataset, rebuild
+
+
+def _fitting(recipe: Recipe, dataset: Dataset, display: Display) -> Recipe:
+    """The recipe with the objective its dataset is made for.
 
     Raises:
-        AdapterError, DatasetError: something changed.
+        DatasetError: rows of another type than the layer learns from.
+        RecipeError: a preference dataset and a recipe of objective sft.
     """
-    check_base(manifest, prepared.base.sha256)
-    fresh = run_manifest(prepared, manifest["adapter_id"])
-    if fresh["dataset"]["sha256"] != manifest["dataset"]["sha256"]:
-        raise DatasetError(f"The dataset of {manifest['adapter_id']} has changed since it began. Start a new run.")
-    for part in ("parent", "replay", "chat_template_sha256"):
-        if fresh[part] != manifest[part]:
-            raise AdapterError(f"The {part} of {manifest['adapter_id']} is not what it began with. Start a new run.")
-
-
-def adapter_folder(named: str, adapters_dir: Path) -> Path:
-    """The folder of an adapter id, or of a path.
-
-    Raises:
-        AdapterError: there is none.
-    """
-    for folder in (adapters_dir / named, Path(named)):
-        if (folder / "manifest.json").is_file():
-            return folder
-    known = ", ".join(manifest["adapter_id"] for _, manifest in adapters_in(adapters_dir)) or "none yet"
-    raise AdapterError(f"No adapter {named!r}. Adapters in {adapters_dir}: {known}.")
-
-
-def claim_folder(prepared: Prepared, output_dir: Path) -> tuple[str, Path]:
-    """A new adapter id and its path; ids carry the second they began in, so a taken one means waiting a moment."""
-    stem = "personality"
-    if prepared.week is not None:
-        stem = f"episodic-{prepared.week[0]}-w{prepared.week[1]:02d}"
-    while True:
-        adapter_id = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        if not (output_dir / adapter_id).exists():
-            return adapter_id, output_dir / adapter_id
-        time.sleep(0.2)
-
-
-def run_manifest(prepared: Prepared, adapter_id: str) -> Manifest:
-    """The manifest of a run that begins now."""
-    recipe, dataset, week = prepared.request.recipe, prepared.dataset, prepared.week
-    lora = recipe.lora
-    return {
-        "schema": "casiopy/adapter-v1",
-        "adapter_id": adapter_id,
-        "layer": recipe.layer,
-        "persona": dataset.persona,
-        "week": {"year": week[0], "number": week[1]} if week else None,
-        "status": "running",
-        "base_model": {"name": prepared.base.name, "sha256": prepared.base.sha256},
-        "parent": _parent_pin(prepared.parent),
-        "dataset": {**_pin(dataset), "sha256": dataset.sha256, "rows": len(dataset.train)},
-        "replay": _replay_pins(prepared),
-        "recipe": {"name": recipe.name, "sha256": recipe.sha256, "config": recipe.as_dict()},
-        "backend": recipe.backend,
-        "device": str(prepared.hardware.device),
-        "dtype": prepared.hardware.dtype_name,
-        "seed": recipe.seed,
-        "pins": {name: importlib.metadata.version(name) for name in PINNED},
-        "chat_template_sha256": sha256_text(str(prepared.tokenizer.chat_template)),
-        "lora": {
-            "r": lora.r,
-            "lora_alpha": lora.lora_alpha,
-            "lora_dropout": lora.lora_dropout,
-            "target_modules": list(lora.target_modules),
-        },
-        "weights": None,
-        "result": None,
-        "created_at": now(),
-        "finished_at": None,
-    }
-
-
-def _pin(dataset: Dataset) -> dict[str, object]:
-    return {"export_id": dataset.export_id, "source": [str(path.resolve()) for path in dataset.source]}
-
-
-def _parent_pin(parent: Manifest | None) -> dict[str, str] | None:
-    if parent is None:
-        return None
-    return {"adapter_id": parent["adapter_id"], "weights_sha256": parent["weights"]["sha256"]}
-
-
-def _replay_pins(prepared: Prepared) -> list[dict[str, object]]:
-    if prepared.replay is None:
-        return []
-    share = prepared.request.recipe.replay_share
-    rows = replay_count(len(prepared.dataset.train), share)
-    return [{**_pin(prepared.replay), "export_id": prepared.replay.name, "share": share, "rows": rows}]
+    if dataset.form in ("dpo", "kto") and recipe.layer == LAYER_3 and recipe.objective != dataset.form:
+        if recipe.objective == "sft":
+            raise RecipeError(
+                f"{dataset.name} holds judged replies (format {dataset.form}), and the recipe {recipe.name} learns whole "
+                "replies (objective sft). Use `casiopy train-preference`."
+            )
+        display.fact("objective", f"{dataset.form}, instead of the recipe's: that is the format of {dataset.name}")
+        recipe = dataclasses.replace(recipe, objective=dataset.form)
+    if dataset.kind not in (None, recipe.kind):
+        raise DatasetError(f"{dataset.name} holds {dataset.kind} rows; this command trains on {recipe.kind} ones.")
+    if recipe.kind == "preference" and dataset.form not in ("dpo", "kto"):
+        raise DatasetError(
+            f"{dataset.name} holds conversations (format {dataset.form}), and preferences are learned from judged replies. "
+            "Export them with `casiopy export --type preference`."
+        )
+    return recipe
 
 
 def _week(request: Request, dataset: Dataset) -> tuple[int, int] | None:
-    wanted = {1: "personality", 2: "episodic"}[request.recipe.layer]
-    if dataset.kind not in (None, wanted):
-        raise DatasetError(f"{dataset.name} holds {dataset.kind} rows; this command trains on {wanted} ones.")
-    if request.recipe.layer == 1:
+    if request.recipe.kind != "episodic":
         return None
     number = request.week or (dataset.week[1] if dataset.week else None)
     if number is None or not 1 <= number <= 53:
@@ -226,60 +204,86 @@ def _week(request: Request, dataset: Dataset) -> tuple[int, int] | None:
     return year, number
 
 
-def _parents(request: Request, base: BaseModel, settings: Settings) -> list[Path]:
-    if request.recipe.layer == 1:
-        return []
-    if request.parent is not None:
-        folder = adapter_folder(request.parent, settings.adapters_dir)
-        manifest = read_adapter(folder)
-        check_base(manifest, base.sha256)
-        if manifest["layer"] != 1:
-            raise AdapterError(
-                f"{manifest['adapter_id']} is layer {manifest['layer']}. A week is trained on top of layer 1, "
-                "never on another week: weeks chained on weeks drift."
-            )
-        return adapter_chain(folder)
-    for folder, manifest in adapters_in(settings.adapters_dir):
-        if (manifest["layer"], manifest["status"]) == (1, "finished") and manifest["base_model"][
-            "sha256"
-        ] == base.sha256:
-            return adapter_chain(folder)
-    raise AdapterError(
-        f"No finished personality layer on {base.name} in {settings.adapters_dir}. "
-        "Train one first: python training/train_personality_lora.py --dataset exports/personality/personality.jsonl"
-    )
+def _skill(request: Request, dataset: Dataset) -> str | None:
+    if request.recipe.kind != "skill":
+        return None
+    name = request.skill or dataset.skill
+    if name is None or not SKILL_NAME.match(name):
+        raise DatasetError(
+            f"A skill needs --name, small letters, digits and hyphens (up to 40), not {name!r}: it becomes part of its id."
+        )
+    if dataset.skill not in (None, name):
+        raise DatasetError(
+            f"{dataset.name} holds the skill {dataset.skill!r}, not {name!r}. Leave --name out or export it."
+        )
+    return name
 
 
-def _replay(
+def _foundation(
     recipe: Recipe,
+    base: BaseModel,
+    parents: tuple[Path, ...],
     parent: Manifest | None,
-    request: Request,
+    hardware: Hardware,
     settings: Settings,
-    tokenizer: PreTrainedTokenizerBase,
-) -> tuple[Dataset | None, Encoded]:
-    if parent is None or recipe.replay_share == 0:
-        return None, Encoded((), 0, 0)
-    dataset = replay_dataset(parent, request.replay_dataset, settings)
-    encoded = encode_rows(tokenizer, dataset.conversations, recipe)
-    require_examples(encoded, recipe, dataset.name)
-    return dataset, encoded
+    display: Display,
+) -> tuple[Path, tuple[Path, ...]]:
+    """What to load and what to merge into it; said aloud."""
+    if parent is None:
+        return base.folder, ()
+    for warning in louder_than_parent(recipe, parent):
+        display.fact("WARNING", warning)
+    told = f"{parent['adapter_id']}, merged into the base"
+    if not recipe.load_in_4bit:
+        display.fact("on top of", f"{told} in memory; its files are only read")
+        return base.folder, parents
+    folder = merged_base(base, parents, _sixteen_bits(hardware), settings.data_dir)
+    display.fact("on top of", f"{told} in 16 bits and kept in {folder}: merging into 4 bits would lose much of it")
+    return folder, ()
+
+
+def _sixteen_bits(hardware: Hardware) -> torch.dtype:
+    """The run's own format where it has 16 bits, else bfloat16, which keeps float32's range."""
+    import torch
+
+    return torch.bfloat16 if hardware.dtype == torch.float32 else hardware.dtype
+
+
+def _schedule(
+    tokenizer: PreTrainedTokenizerBase, own: Lessons, replay: Dataset | None, general: Dataset | None, recipe: Recipe
+) -> Schedule:
+    mixed = [
+        require_lessons(read_lessons(tokenizer, dataset.train, dataset, recipe), recipe, dataset).examples
+        if dataset is not None
+        else ()
+        for dataset in (replay, general)
+    ]
+    return plan(
+        own.examples,
+        mixed[0],
+        recipe.replay_share,
+        recipe.steps,
+        recipe.seed,
+        general=mixed[1],
+        general_share=recipe.general_share,
+    )
 
 
 def _show(
     display: Display,
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
-    own: Encoded,
+    own: Lessons,
     replay: Dataset | None,
     schedule: Schedule,
 ) -> None:
     if recipe.system_prompt == "omit":
         display.fact("system prompt", "left out of every row (recipe: this base's context is too small to carry it)")
-    if own.divided or own.left_out:
-        why = f"max_length {recipe.max_length}"
-        display.fact("length", f"{own.divided} rows divided, {own.left_out} exchanges too long and left out ({why})")
+    if own.note:
+        display.fact("length", f"{own.note} (max_length {recipe.max_length})")
     if replay is not None:
         display.fact("replay", f"{recipe.replay_share:.0%} of each epoch from {replay.name}, against forgetting")
     display.fact("order", f"{schedule.steps} steps, {schedule.epoch_rows} rows an epoch, seed {recipe.seed}")
     display.fact("loss sees", f"{own.learned_share:.0%} of {own.tokens} tokens: the assistant's words and end tokens")
-    display.preview(tokenizer, own.examples[0])
+    for example in own.shown:
+        display.preview(tokenizer, example)

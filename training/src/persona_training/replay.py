@@ -1,21 +1,24 @@
-"""Where a layer-2 run finds the personality rows that it replays against forgetting."""
+"""Where a later layer's run finds the personality rows that it replays against forgetting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from persona_training.adapters import Manifest
+from persona_training.config import Recipe
 from persona_training.datasets import Dataset, load_dataset
 from persona_training.errors import DatasetError
 from persona_training.settings import Settings
 
 
-def replay_dataset(parent: Manifest, given: Sequence[str], settings: Settings) -> Dataset:
-    """The personality dataset: the one given, else the one the parent was trained on.
+def replay_dataset(recipe: Recipe, parent: Manifest | None, given: Sequence[str], settings: Settings) -> Dataset | None:
+    """The personality rows of a run: those given, else those the parent was trained on; None where nothing is replayed.
 
     Raises:
-        DatasetError: it is not there any more, or the file has changed since.
+        DatasetError: they are not there any more, or the file has changed since.
     """
+    if parent is None or recipe.replay_share == 0:
+        return None
     if given:
         return load_dataset(given, settings.exports_dir)
     pinned = parent["dataset"]

@@ -32,23 +32,33 @@ class Schedule:
     epoch_rows: int
 
 
-def replay_count(rows: int, share: float) -> int:
-    """How many replayed rows make up `share` of an epoch that holds `rows` of its own."""
-    return math.ceil(rows * share / (1 - share)) if share else 0
+def replay_count(rows: int, share: float, other_shares: float = 0.0) -> int:
+    """How many mixed-in rows make up `share` of an epoch that holds `rows` of its own and `other_shares` of others."""
+    return math.ceil(rows * share / (1 - share - other_shares)) if share else 0
 
 
-def plan(own: Sequence[Learnable], replayed: Sequence[Learnable], share: float, steps: Steps, seed: int) -> Schedule:
+def plan(
+    own: Sequence[Learnable],
+    replayed: Sequence[Learnable],
+    share: float,
+    steps: Steps,
+    seed: int,
+    *,
+    general: Sequence[Learnable] = (),
+    general_share: float = 0.0,
+) -> Schedule:
     """Lay out a run.
 
-    Each epoch holds every own example once and a fresh draw of replayed ones, `share` of the epoch in all. Within
-    groups of a few batches, examples of similar length share a batch.
+    Each epoch holds every own example once and a fresh draw of replayed and of general ones, `share` and `general_share`
+    of the epoch. Within groups of a few batches, examples of similar length share a batch.
     """
-    drawn = replay_count(len(own), share) if replayed else 0
-    epoch_rows = len(own) + drawn
+    shares = (share if replayed else 0.0, general_share if general else 0.0)
+    drawn = [replay_count(len(own), part, sum(shares) - part) for part in shares]
+    epoch_rows = len(own) + sum(drawn)
     per_step = steps.batch_size * steps.gradient_accumulation
     total = steps.max_steps or max(1, math.ceil(steps.epochs * epoch_rows / per_step))
     rng = random.Random(seed)  # noqa: S311 (order, not secrets)
-    stream = _stream(own, replayed, drawn, rng)
+    stream = _stream(own, list(zip((replayed, general), drawn, strict=True)), rng)
     ordered: list[Learnable] = []
     while len(ordered) < total * per_step:
         group = [next(stream) for _ in range(per_step * GROUPED_BATCHES)]
@@ -56,14 +66,15 @@ def plan(own: Sequence[Learnable], replayed: Sequence[Learnable], share: float, 
     return Schedule(tuple(ordered[: total * per_step]), total, epoch_rows)
 
 
-def _stream(own: Sequence[Item], replayed: Sequence[Item], drawn: int, rng: random.Random) -> Iterator[Item]:
-    bag: list[Item] = []
+def _stream(own: Sequence[Item], mixed: Sequence[tuple[Sequence[Item], int]], rng: random.Random) -> Iterator[Item]:
+    bags: list[list[Item]] = [[] for _ in mixed]
     while True:
         epoch = list(own)
-        for _ in range(drawn):
-            if not bag:
-                bag = rng.sample(list(replayed), len(replayed))
-            epoch.append(bag.pop())
+        for bag, (pool, drawn) in zip(bags, mixed, strict=True):
+            for _ in range(drawn):
+                if not bag:
+                    bag += rng.sample(list(pool), len(pool))
+                epoch.append(bag.pop())
         rng.shuffle(epoch)
         yield from epoch
 

@@ -13,7 +13,8 @@ from persona_training.backends import BACKENDS
 from persona_training.config import Recipe, read_recipe
 from persona_training.display import Display
 from persona_training.errors import RecipeError
-from persona_training.preparation import Request, adapter_folder
+from persona_training.parents import adapter_folder
+from persona_training.preparation import Request
 from persona_training.registry import register
 from persona_training.settings import Settings
 from persona_training.training_run import RunResult, resume, train

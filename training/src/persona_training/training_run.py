@@ -1,4 +1,4 @@
-"""One training run from request to finished adapter, the story both layers share.
+"""One training run from request to finished adapter, the story all layers share.
 
 Prepare, show, train, save, pin, register. A stop request saves a checkpoint; `resume` continues to the same weights an
 uninterrupted run would have reached.
@@ -14,22 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from persona_training.adapters import WEIGHTS_FILE, Manifest, check_weights, read_adapter, write_json
+from persona_training.adapters import WEIGHTS_FILE, Manifest, read_adapter, write_json
 from persona_training.backends.backend import Job, Outcome, Step
 from persona_training.display import Display
 from persona_training.errors import AdapterError, PersonaTrainingError, StorageError
 from persona_training.hashing import sha256_file
-from persona_training.preparation import (
-    Prepared,
-    Request,
-    adapter_folder,
+from persona_training.parents import adapter_folder, only_read
+from persona_training.preparation import Prepared, Request, prepare
+from persona_training.run_folder import RunFolder, now
+from persona_training.run_manifest import (
+    changed_libraries,
     check_unchanged,
     claim_folder,
-    prepare,
     resumed_request,
     run_manifest,
 )
-from persona_training.run_folder import RunFolder, now
 from persona_training.settings import Settings
 
 
@@ -89,6 +88,8 @@ def resume(adapter_id: str, settings: Settings, display: Display) -> RunResult:
         raise AdapterError(f"{manifest['adapter_id']} is finished; there is nothing to resume.")
     prepared = prepare(resumed_request(manifest), settings, display)
     check_unchanged(manifest, prepared)
+    if changed := changed_libraries(manifest):
+        display.fact("WARNING", f"not the libraries it began with, its last bits may differ: {', '.join(changed)}")
     return _run(prepared, manifest, folder, latest_checkpoint(folder), display)
 
 
@@ -99,8 +100,8 @@ def _run(prepared: Prepared, manifest: Manifest, folder: Path, checkpoint: Path 
     recipe = prepared.request.recipe
     backend = choose_backend(recipe.backend)
     job = Job(
-        prepared.base.folder,
-        prepared.parents,
+        prepared.load_from,
+        prepared.to_merge,
         recipe,
         prepared.schedule,
         prepared.val,
@@ -118,7 +119,8 @@ def _run(prepared: Prepared, manifest: Manifest, folder: Path, checkpoint: Path 
         per_step = recipe.steps.batch_size * recipe.steps.gradient_accumulation
         run.begin_steps(prepared.schedule.steps, done, prepared.schedule.epoch_rows, per_step)
         watch = _Watch(run, display)
-        with stopped_by_signals(watch.stop), display.training("training", prepared.schedule.steps, done):
+        bar = display.training("training", prepared.schedule.steps, done)
+        with only_read(prepared.parents), stopped_by_signals(watch.stop), bar:
             outcome = backend.train(job, watch)
         _close(prepared, manifest, run, outcome)
     return RunResult(folder, manifest)
@@ -126,8 +128,6 @@ def _run(prepared: Prepared, manifest: Manifest, folder: Path, checkpoint: Path 
 
 def _close(prepared: Prepared, manifest: Manifest, run: RunFolder, outcome: Outcome) -> None:
     adapter_id, folder = manifest["adapter_id"], run.path
-    if prepared.parent is not None:
-        check_weights(prepared.parents[-1], prepared.parent)
     if outcome.interrupted:
         manifest.update(status="interrupted")
         write_json(folder / "manifest.json", manifest)
