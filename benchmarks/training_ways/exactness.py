@@ -1,0 +1,47 @@
+"""What must be equal, on this device: a resumed run and a whole one, joined layers and stacked ones, a file and its model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from persona_training.gguf_export.quantisation import Quantisation
+from persona_training.gguf_export.writing import write_gguf
+from persona_training.models import load_base, on_device
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from training_ways import ours
+from training_ways.work import Work, build_model
+
+
+def resume(work: Work, folder: Path) -> dict[str, Any]:
+    """Largest difference between the weights of a run that was stopped half-way and resumed, and of one that was not."""
+    from persona_training.backends.hf import latest_checkpoint
+
+    whole, stopped = folder / "whole", folder / "stopped"
+    ours.run(work, whole)
+    ours.run(work, stopped, stop_at=(work.warmup + work.steps) // 2)
+    ours.run(work, stopped, checkpoint=latest_checkpoint(stopped))
+    left, right = (load_file(place / "adapter_model.safetensors") for place in (whole, stopped))
+    return {"largest_difference": max(float((left[name] - right[name]).abs().max()) for name in left)}
+
+
+def join(work: Work, folder: Path) -> dict[str, Any]:
+    """Largest difference in logits between two layers joined into one adapter and the same two merged one after the other."""
+    raise NotImplementedError
+
+
+def gguf(work: Work, folder: Path) -> dict[str, Any]:
+    """Largest difference in logits between a model and the model read back from the GGUF file written of it, both in float32.
+
+    The model has the real widths and two layers: a file of all layers says nothing more and takes 30 GB.
+    """
+    build_model(work.shape, folder, work.device, "float32", layers=2)
+    write_gguf(folder, folder / "model.gguf", name="benchmark", quantisation=Quantisation.F32)
+    device = torch.device(work.device)
+    ids = torch.arange(3, 3 + 64, device=device)[None]
+    with torch.no_grad():
+        wanted = on_device(load_base(folder, torch.float32), device)(ids).logits
+        read = AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", dtype=torch.float32)
+        found = on_device(read, device)(ids).logits
+    return {"largest_difference": float((wanted - found).abs().max()), "largest_logit": float(wanted.abs().max())}
