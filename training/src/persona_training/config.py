@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from persona_training.cards import for_card
 from persona_training.errors import RecipeError
 from persona_training.hashing import sha256_json
 
@@ -169,8 +170,12 @@ class Recipe:
         return sha256_json(self.as_dict())
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, card: int | None = None) -> Recipe:
     """Read a YAML configuration.
+
+    Args:
+        path: the file.
+        card: one of the sizes in its `cards` section, see `cards`; None takes it as written.
 
     Raises:
         RecipeError: the file is missing, a knob is unknown, misspelt, missing or out of range.
@@ -184,7 +189,7 @@ def read_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from error
     try:
-        return recipe_from(values)
+        return recipe_from(for_card(values, card))
     except RecipeError as error:
         raise RecipeError(f"{path}: {error.message}") from error
 

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from persona_training.cards import USABLE_SHARE, card_bytes
 from persona_training.config import Lora, Recipe
 from persona_training.errors import RecipeError
 
@@ -37,8 +38,6 @@ LOGIT_BYTES = 12
 UNSLOTH_LOGIT_ROWS = 256
 # A layer computed again also holds the gradients on their way through it; measured 1.43 at the allocator.
 RECOMPUTED = 1.45
-# What a card must keep free for the desktop, the driver and the blocks the allocator could not reuse.
-USABLE_SHARE = 0.92
 # transformers reads a model file by file; a file of the hub holds at most about 5 GB.
 SHARD_BYTES = 5_000_000_000
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -91,11 +90,6 @@ class Shape:
         """Weights that are never quantised: embedding, head, norms, biases."""
         tables = (1 if self.tied else 2) * self.vocabulary * self.hidden
         return tables + self.layers * (self.norms + self.biases) + self.hidden
-
-
-def card_bytes(card_gb: float) -> int:
-    """Bytes of a card sold with that many GB: cards count in 2**30."""
-    return round(card_gb * 2**30)
 
 
 def parameter_count(base_config: Mapping[str, Any]) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from persona_training.cards import card_bytes
 from persona_training.config import Lora, Recipe, Steps
 from persona_training.errors import RecipeError
 from persona_training.memory_estimate import (
     Estimate,
-    card_bytes,
     estimate,
     parameter_count,
     read_shape,
