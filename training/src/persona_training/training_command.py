@@ -1,4 +1,7 @@
-"""`casiopy train-personality` and `casiopy train-episodic`; the scripts in `training/` are the same commands."""
+"""`casiopy train-personality`, `train-episodic`, `train-skill` and `train-preference`.
+
+The scripts in `training/` are the same commands.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import click
 
 from persona_training.backends import BACKENDS
 from persona_training.config import Recipe, read_recipe
+from persona_training.datasets import load_dataset
 from persona_training.display import Display
 from persona_training.errors import RecipeError
 from persona_training.parents import adapter_folder
 from persona_training.preparation import Request
+from persona_training.rebuild import HALF_LIFE_WEEKS
 from persona_training.registry import register
 from persona_training.settings import Settings
 from persona_training.training_run import RunResult, resume, train
@@ -22,6 +27,13 @@ from persona_training.training_run import RunResult, resume, train
 CONFIGS = Path(__file__).parents[2] / "configs"
 # What a shell reports for a program ended by Ctrl-C.
 EXIT_INTERRUPTED = 130
+
+SCRIPTS = {
+    "personality": "train_personality_lora.py",
+    "episodic": "train_episodic_lora.py",
+    "skill": "train_skill_lora.py",
+    "preference": "train_preference_lora.py",
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +44,9 @@ def _shared_options(command: F) -> F:
         click.option(
             "--dataset", multiple=True, help="Export id, export folder, its manifest.json, or .jsonl file (repeatable)."
         ),
-        click.option("--config", type=click.Path(path_type=Path), help="Recipe; see training/configs/."),
+        click.option(
+            "--recipe", "--config", "config", type=click.Path(path_type=Path), help="YAML file; see training/configs/."
+        ),
         click.option("--base-model", help='"tiny" (built here), a model folder, or a model hub id.'),
         click.option("--output-dir", type=click.Path(path_type=Path), help="Instead of LORA_ADAPTERS_DIR."),
         click.option("--resume", "resume_id", metavar="ADAPTER_ID", help="Continue an interrupted run as it was."),
@@ -47,26 +61,75 @@ def _shared_options(command: F) -> F:
     return command
 
 
+def _parent_option(command: F) -> F:
+    return click.option(
+        "--parent", metavar="ADAPTER_ID", help="Layer 1 to build on; default: the newest finished one."
+    )(command)
+
+
+def _mixing_options(command: F) -> F:
+    share = click.FloatRange(0, 1, max_open=True)
+    options = (
+        click.option("--replay-share", type=share, help="Personality rows in each epoch."),
+        click.option("--replay-dataset", multiple=True, help="Default: the dataset layer 1 was trained on."),
+        click.option("--general-share", type=share, help="Neutral rows in each epoch."),
+        click.option("--general-dataset", multiple=True, help="Default: the base's own replies to neutral prompts."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command("train-personality")
 @_shared_options
 def train_personality(**given: Any) -> None:
     """Train layer 1, the character itself, on a personality dataset."""
-    _train(1, given)
+    _train("personality", given)
 
 
 @click.command("train-episodic")
 @_shared_options
 @click.option("--week", type=click.IntRange(1, 53), help="ISO week the dataset covers.")
 @click.option("--year", type=click.IntRange(1970, 9998), help="ISO year; default: the dataset's, else this year.")
-@click.option("--parent", metavar="ADAPTER_ID", help="Layer 1 to build on; default: the newest finished one.")
-@click.option("--replay-share", type=click.FloatRange(0, 1, max_open=True), help="Personality rows in each epoch.")
-@click.option("--replay-dataset", multiple=True, help="Default: the dataset layer 1 was trained on.")
+@click.option("--rebuild", is_flag=True, help="Anew over all weeks: a decayed sample of each, the newest whole.")
+@click.option(
+    "--half-life",
+    type=click.FloatRange(0, min_open=True),
+    metavar="WEEKS",
+    help=f"With --rebuild: a week this old gives half of its rows; default {HALF_LIFE_WEEKS:g}.",
+)
+@_parent_option
+@_mixing_options
 def train_episodic(**given: Any) -> None:
-    """Train layer 2, one week of memories, on top of a finished layer 1."""
-    _train(2, given)
+    """Train layer 2, one week of memories or (--rebuild) all of them, on top of a finished layer 1."""
+    if given["half_life"] and not given["rebuild"] and not given["resume_id"]:
+        raise click.UsageError("--half-life goes with --rebuild.")
+    if given["rebuild"] and (given["week"] or given["year"]):
+        raise click.UsageError(
+            "--rebuild reads every week and takes the newest one's name; leave out --week and --year."
+        )
+    _train("episodic", given)
 
 
-def _train(layer: int, given: dict[str, Any]) -> None:
+@click.command("train-skill")
+@_shared_options
+@click.option("--name", "skill", help="Of the skill, in its adapter's id; default: the dataset's.")
+@_parent_option
+@_mixing_options
+def train_skill(**given: Any) -> None:
+    """Train layer 3, a skill, on top of a finished layer 1; it can be joined with any week on the same layer 1."""
+    _train("skill", given)
+
+
+@click.command("train-preference")
+@_shared_options
+@_parent_option
+def train_preference(**given: Any) -> None:
+    """Train layer 3 from judged replies on top of a finished layer 1: dpo or kto, as the dataset's format is."""
+    _train("preference", given)
+
+
+def _train(kind: str, given: dict[str, Any]) -> None:
     settings = Settings.from_env()
     if given["output_dir"] is not None:
         settings = dataclasses.replace(settings, adapters_dir=given["output_dir"])
@@ -78,12 +141,12 @@ def _train(layer: int, given: dict[str, Any]) -> None:
         _refuse_changes(given)
         result = resume(given["resume_id"], settings, display)
     else:
-        result = train(_request(layer, given, display), settings, display)
+        result = train(_request(kind, given, display), settings, display)
     _conclude(result, settings, display)
 
 
-def _request(layer: int, given: dict[str, Any], display: Display) -> Request:
-    recipe = _recipe(layer, given, display)
+def _request(kind: str, given: dict[str, Any], display: Display) -> Request:
+    recipe = _recipe(kind, given, display)
     return Request(
         recipe=recipe,
         dataset=(*given["dataset"], *given["more_files"]),
@@ -91,16 +154,20 @@ def _request(layer: int, given: dict[str, Any], display: Display) -> Request:
         year=given.get("year"),
         parent=given.get("parent"),
         replay_dataset=given.get("replay_dataset", ()),
+        general_dataset=given.get("general_dataset", ()),
+        skill=given.get("skill"),
+        half_life_weeks=(given["half_life"] or HALF_LIFE_WEEKS) if given.get("rebuild") else None,
     )
 
 
-def _recipe(layer: int, given: dict[str, Any], display: Display) -> Recipe:
-    recipe = read_recipe(given["config"] or _default_config(layer, display))
-    if recipe.layer != layer:
-        raise RecipeError(f"{given['config']} is a recipe for layer {recipe.layer}; this command trains layer {layer}.")
+def _recipe(kind: str, given: dict[str, Any], display: Display) -> Recipe:
+    recipe = read_recipe(given["config"] or _default_config(kind, given, display))
+    if recipe.kind != kind:
+        what = f"a {recipe.kind} recipe (layer {recipe.layer}, objective {recipe.objective})"
+        raise RecipeError(f"{given['config']} is {what}; this command trains a {kind} layer.")
     changes = {
         name: given[name]
-        for name in ("base_model", "seed", "device", "backend", "replay_share")
+        for name in ("base_model", "seed", "device", "backend", "replay_share", "general_share")
         if given.get(name) is not None
     }
     steps = recipe.steps
@@ -113,20 +180,27 @@ def _recipe(layer: int, given: dict[str, Any], display: Display) -> Recipe:
     return dataclasses.replace(recipe, steps=steps, **changes)
 
 
-def _default_config(layer: int, display: Display) -> Path:
-    """Without --config: the 8B recipe where torch sees a GPU, the tiny one elsewhere, said aloud."""
+def _default_config(kind: str, given: dict[str, Any], display: Display) -> Path:
+    """Without --recipe: the 8B recipe where torch sees a GPU, the tiny one elsewhere, said aloud."""
     import torch
 
     gpu = torch.cuda.is_available()
     base, why = ("hermes-3-llama-3.1-8b", "a CUDA GPU is here") if gpu else ("tiny", "no CUDA GPU is here")
-    path = CONFIGS / base / f"{ {1: 'personality', 2: 'episodic'}[layer] }.yaml"
-    display.fact("recipe", f"{path.parent.name}/{path.name}: no --config given and {why}")
-    return path
+    names = [f"{base}/{kind}.yaml"]
+    if kind == "preference":
+        dataset = load_dataset((*given["dataset"], *given["more_files"]), Settings.from_env().exports_dir)
+        names = [f"{base}/{dataset.form}.yaml", *names, f"preference/{dataset.form}.yaml"]
+        why += f" and {dataset.name} is in format {dataset.form}"
+    found = next((CONFIGS / name for name in names if (CONFIGS / name).is_file()), None)
+    if found is None:
+        raise RecipeError(f"There is no {' or '.join(names)} in {CONFIGS}. Give --recipe.")
+    display.fact("recipe", f"{found.parent.name}/{found.name}: no --recipe given and {why}")
+    return found
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
     kept = {"resume_id", "output_dir", "register_id"}
-    changed = sorted(name for name, value in given.items() if name not in kept and value not in (None, ()))
+    changed = sorted(name for name, value in given.items() if name not in kept and value not in (None, (), False))
     if changed:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
         raise click.UsageError(f"--resume continues the run exactly as it began; leave out {flags}.")
@@ -134,7 +208,7 @@ def _refuse_changes(given: dict[str, Any]) -> None:
 
 def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
     adapter_id = result.manifest["adapter_id"]
-    command = "train_personality_lora.py" if result.manifest["layer"] == 1 else "train_episodic_lora.py"
+    command = SCRIPTS[result.manifest.get("kind") or {1: "personality", 2: "episodic"}[result.manifest["layer"]]]
     if result.interrupted:
         display.fact("stopped", f"checkpoint saved. Continue with: python training/{command} --resume {adapter_id}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
