@@ -47,8 +47,8 @@ class Rebuild:
 
     @property
     def older(self) -> tuple[WeekSample, ...]:
-        """All but the newest."""
-        return self.weeks[:-1]
+        """All but the newest, as far as anything of them is left."""
+        return tuple(sample for sample in self.weeks[:-1] if sample.taken)
 
 
 def gather_weeks(given: Sequence[str], half_life_weeks: float, seed: int, settings: Settings) -> Rebuild:
@@ -88,8 +88,8 @@ def gather_weeks(given: Sequence[str], half_life_weeks: float, seed: int, settin
 
 
 def decayed_count(rows: int, age_weeks: int, half_life_weeks: float) -> int:
-    """How many of a week's rows are left; at least one as long as the week has any, so that no week vanishes."""
-    return math.ceil(rows * _share(age_weeks, half_life_weeks))
+    """How many of a week's rows are left, rounded; in the end none."""
+    return round(rows * _share(age_weeks, half_life_weeks))
 
 
 def _share(age_weeks: int, half_life_weeks: float) -> float:
@@ -106,7 +106,7 @@ def _sample(dataset: Dataset, newest: Dataset, half_life_weeks: float) -> WeekSa
 def _taken(rows: Sequence[TrainingRow], sample: WeekSample, seed: int) -> list[TrainingRow]:
     """The first rows of one fixed shuffle of the week, in the week's own order: fewer rows are always a subset."""
     rng = random.Random(f"{seed}:{sample.year}-W{sample.number:02d}")  # noqa: S311 (a draw, not secrets)
-    kept = rng.sample(range(len(rows)), len(rows))[: math.ceil(len(rows) * sample.share)]
+    kept = rng.sample(range(len(rows)), len(rows))[: round(len(rows) * sample.share)]
     return [rows[index] for index in sorted(kept)]
 
 

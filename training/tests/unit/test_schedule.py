@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from persona_training.chat_template import Example
@@ -70,3 +71,19 @@ def test_max_steps_wins_over_epochs() -> None:
     schedule = plan(examples(3), [], 0.0, steps, 1)
     assert schedule.steps == 7
     assert len(schedule.examples) == 56
+
+
+@given(own=st.integers(1, 60), share=st.floats(0, 0.5), general_share=st.floats(0, 0.4), seed=st.integers(0, 5))
+def test_general_rows_have_their_share_beside_the_replayed_ones(
+    own: int, share: float, general_share: float, seed: int
+) -> None:
+    drawn = (replay_count(own, share, general_share), replay_count(own, general_share, share))
+    # Eight epochs of batches of one end where a group of batches ends: nothing of a ninth is among them.
+    steps = Steps(batch_size=1, learning_rate=1.0, max_steps=8 * (own + sum(drawn)))
+    schedule = plan(
+        examples(own), examples(5, 1000), share, steps, seed, general=examples(5, 2000), general_share=general_share
+    )
+    count = Counter(example.input_ids[0] // 1000 for example in schedule.examples)
+    assert [count[0], count[1], count[2]] == [8 * own, 8 * drawn[0], 8 * drawn[1]]
+    assert drawn[0] / schedule.epoch_rows == pytest.approx(share, abs=2 / schedule.epoch_rows)
+    assert drawn[1] / schedule.epoch_rows == pytest.approx(general_share, abs=2 / schedule.epoch_rows)
