@@ -38,27 +38,6 @@ class Folder:
         return onnx_model.load(found, 1)
 
 
-@pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights spread so wide that texts differ much; the packaged model's tokenizer."""
-    from transformers import BertConfig, BertModel, set_seed
-
-    packaged = model_folder.local_folder("packaged:all-minilm-l6-v2")
-    assert packaged is not None
-    folder = tmp_path_factory.mktemp("tiny")
-    config = BertConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=64,
-        initializer_range=0.4, layer_norm_eps=1e-5,
-    )  # fmt: skip
-    set_seed(7)
-    BertModel(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "modules.json"):
-        shutil.copy(packaged / name, folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"word_embedding_dimension": 32}')
-    return folder
-
-
 @pytest.fixture
 def folder(original: Path, tmp_path: Path) -> Folder:
     """A copy to change."""

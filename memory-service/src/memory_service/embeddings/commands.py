@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from memory_service.embeddings.reembedding import Reembedding, Step
 
 _SAY_EVERY_SECONDS = 5.0
+# PostgreSQL's error code.
+_DISK_FULL = "53100"
+_RESUMES = "What is done stays done: run the command again, and it goes on from there."
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--keep-old", is_flag=True, help="Keep the old model's vectors: going back is then quick.")
+@click.option(
+    "--keep-old",
+    is_flag=True,
+    help="Delete no vectors: going back is then quick. A later run without it deletes them.",
+)
 def reembed(dry_run: bool, keep_old: bool) -> None:
-    """Make all vectors anew with EMBEDDING_MODEL, while the service runs. Can be stopped and repeated."""
+    """Make all vectors anew with EMBEDDING_MODEL, while the service runs. Can be stopped and repeated.
+
+    In the end the vectors of every other model are deleted, also those that an earlier run kept.
+    """
 
     async def work(settings: Settings, url: str) -> None:
         await _reembed(settings, url, dry_run=dry_run, keep_old=keep_old)
@@ -30,49 +40,83 @@ def reembed(dry_run: bool, keep_old: bool) -> None:
 
 
 async def _reembed(settings: Settings, url: str, *, dry_run: bool, keep_old: bool) -> None:
-    from sqlalchemy.exc import DBAPIError
+    import asyncpg
+    from sqlalchemy.exc import SQLAlchemyError
 
-    from memory_service.embeddings.embedder import EmbedderUnavailable
+    from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderUnavailable
     from memory_service.embeddings.loading import load
-    from memory_service.embeddings.reembedding import Reembedding
+    from memory_service.embeddings.reembedding import AlreadyRunning, Reembedding
     from memory_service.embeddings.registry import ModelMismatch
     from memory_service.encryption.store import WrongKey, open_database, unlock
     from memory_service.encryption.types import UnreadableText
     from memory_service.runtime import StartError, bring_up_to_date
 
     await bring_up_to_date(url)
-    database = open_database(settings, url, pool_size=2)
+    # One connection holds the run's lock.
+    database = open_database(settings, url, pool_size=3)
     try:
         await unlock(database)
-        embedder = await asyncio.to_thread(load, settings.embedding_model, settings.embedding_threads)
-        await _move(Reembedding(database, embedder), dry_run=dry_run, keep_old=keep_old)
-    except (EmbedderUnavailable, ModelMismatch, WrongKey, UnreadableText) as error:
+        try:
+            embedder = await asyncio.to_thread(load, settings.embedding_model, settings.embedding_threads)
+        except (OSError, *EMBEDDING_ERRORS) as error:
+            raise StartError(f"EMBEDDING_MODEL={settings.embedding_model} could not be loaded: {error}") from error
+        moving = Reembedding(database, embedder)
+        if dry_run:
+            await _announce(moving, keep_old=keep_old)
+            click.echo("Nothing was changed.")
+            return
+        async with moving.alone():
+            await _move(moving, keep_old=keep_old)
+    except (EmbedderUnavailable, ModelMismatch, WrongKey, UnreadableText, AlreadyRunning) as error:
         raise StartError(str(error)) from None
-    except (DBAPIError, ConnectionError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise StartError(f"The database refused: {cause}. What is done stays done: run the command again.") from None
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        raise StartError(_refused(error)) from error
+    except asyncio.CancelledError:
+        click.echo(f"\nStopped. {_RESUMES}", err=True)
+        raise
     finally:
         await database.close()
 
 
-async def _move(moving: "Reembedding", *, dry_run: bool, keep_old: bool) -> None:
-    from memory_service.embeddings.background import NOTICED_WITHIN_SECONDS
-    from memory_service.embeddings.registry import active_model
+def _refused(error: Exception) -> str:
+    """What the database would not do, and what to do about it."""
+    cause = getattr(error, "orig", None) or error
+    said = (str(cause).splitlines() or [type(cause).__name__])[0].split(">: ")[-1]
+    if getattr(cause, "sqlstate", None) == _DISK_FULL:
+        return (
+            f"The database's disk is full ({said}). Make room: until the old vectors are deleted, both models' vectors take "
+            f"their space. {_RESUMES}"
+        )
+    return f"The database refused: {said}. {_RESUMES}"
 
-    model = moving.embedder
+
+async def _announce(moving: "Reembedding", *, keep_old: bool) -> int:
+    """Say what is about to happen; returns how many documents there are to embed."""
+    from memory_service.embeddings.registry import active_model, described
+
     left = await moving.left()
     async with moving.database.unowned() as connection:
         before = await active_model(connection)
-    was = before.name if before else "no model"
-    click.echo(f"From {was} to {model.name} ({model.dimension} dimensions): {left} documents to embed.")
-    if dry_run:
-        click.echo("Nothing was changed.")
-        return
+    was = described(before) if before else "no model"
+    click.echo(f"From {was} to {described(moving.embedder)}: {left} documents to embed.")
+    for other, vectors in await moving.others():
+        does = "are kept (--keep-old)" if keep_old else "will be deleted at the end (--keep-old keeps them)"
+        click.echo(f"{vectors} vectors of {described(other)} {does}.")
+    return left
+
+
+async def _move(moving: "Reembedding", *, keep_old: bool) -> None:
+    from memory_service.embeddings.background import NOTICED_WITHIN_SECONDS
+    from memory_service.embeddings.registry import active_model
+
+    async with moving.database.unowned() as connection:
+        before = await active_model(connection)
+    left = await _announce(moving, keep_old=keep_old)
     model_id = await moving.prepare()
     await _told(moving.embed(model_id), left)
+    waiting = await moving.switch(model_id)
     if before is None or before.id != model_id:
-        waiting = await moving.switch(model_id)
-        click.echo(f"Switched over. Restart the service and its worker with EMBEDDING_MODEL={model.name}.")
+        click.echo(f"Switched over. Restart the service and its worker with EMBEDDING_MODEL={moving.embedder.name}.")
         if waiting:
             click.echo(f"{waiting} documents were written meanwhile; the restarted worker embeds them.")
         if not keep_old:
@@ -80,10 +124,18 @@ async def _move(moving: "Reembedding", *, dry_run: bool, keep_old: bool) -> None
     if failed := sum(map(len, moving.failed.values())):
         click.echo(f"{failed} texts could not be embedded and are found by words alone; see the log.", err=True)
     if not keep_old:
-        deleted = 0
-        async for step in moving.clean_up(model_id):
-            deleted += step.deleted
-        click.echo(f"Deleted {deleted} vectors of other models.")
+        await _clean_up(moving, model_id)
+
+
+async def _clean_up(moving: "Reembedding", model_id: int) -> None:
+    from memory_service.embeddings.registry import described
+
+    for other, vectors in await moving.others():
+        click.echo(f"Deleting {vectors} vectors of {described(other)}.")
+    deleted = 0
+    async for step in moving.clean_up(model_id):
+        deleted += step.deleted
+    click.echo(f"Deleted {deleted} vectors of other models.")
 
 
 async def _told(steps: AsyncIterator["Step"], total: int) -> None:

@@ -6,21 +6,27 @@ stays done: a run that was stopped, however rudely, goes on where it left off.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, text
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import TEXT, Select, bindparam, cast, exists, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from memory_service.db import Database, normal_url
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, Embedder
-from memory_service.embeddings.registry import activate, active_model, prepare_model
+from memory_service.embeddings.registry import activate, active_model, known_as, prepare_model
 from memory_service.embeddings.sources import SOURCES, Source
 from memory_service.embeddings.texts import passages
 from memory_service.embeddings.vectors import vector_text
+from memory_service.errors import is_given_up
 from memory_service.models import Embedding, EmbeddingModel, Owner, RecallDocument
 from memory_service.worker import repository
 
@@ -28,14 +34,34 @@ log = logging.getLogger(__name__)
 
 # Documents per transaction, as the worker has it: a stop repeats about a second of work.
 _BATCH = 64
-# Vectors deleted per transaction: writers of the same rows wait for tens of milliseconds at most.
-_DELETED_AT_ONCE = 5_000
+# Documents whose vectors are deleted, or rows that are marked, at once: whoever writes the same rows waits for tens of
+# milliseconds at most.
+_AT_ONCE = 5_000
 # Passes over what was written meanwhile; what a last one leaves is left to the worker, which embeds it after the switch.
 _PASSES = 5
 
-_DELETE = text(
-    "DELETE FROM embeddings WHERE ctid = ANY (ARRAY(SELECT ctid FROM embeddings WHERE model_id = :model LIMIT :most))"
-)
+# How often a transaction is carried out at most that PostgreSQL gives up for another. Who is given up has waited a second
+# (deadlock_timeout): the other is done then, but the deletion of a large account may be followed by the next one.
+_TRIES = 5
+# Any number, the same for every process: one run at a time. Two would delete what the other has just made.
+_RUN_LOCK = 882_020_253
+
+# Whole documents: one that kept its first vector alone would pass for embedded when the store goes back to that model.
+_DELETE = text("""
+    DELETE FROM embeddings
+    WHERE model_id = :model
+      AND document_id = ANY (ARRAY(SELECT document_id FROM embeddings WHERE model_id = :model LIMIT :most))
+""")
+# What is left of an index whose removal was cut off: it is not kept up, and would stand in the way of a sound one.
+_UNUSABLE = text("""
+    SELECT EXISTS (SELECT FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname = :name AND NOT indisvalid)
+""")
+
+T = TypeVar("T")
+
+
+class AlreadyRunning(Exception):
+    """Another run moves the same database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +85,54 @@ class Reembedding:
     embedder: Embedder
     failed: dict[tuple[str, str], list[UUID]] = field(default_factory=dict)
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """No other run moves the database while the block runs; a run that dies holds nobody up.
+
+        Raises:
+            AlreadyRunning: one does now.
+        """
+        async with self.database.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _RUN_LOCK}):
+                raise AlreadyRunning(
+                    "Another `casiopy reembed` is running on this database. Wait until it is done, or stop it."
+                )
+            try:
+                yield
+            finally:
+                # Not put back into the pool with its lock, and not asked to unlock either: the server may be gone.
+                await connection.invalidate()
+
     async def left(self) -> int:
         """Documents of all owners without a vector of the model, which need not be known yet."""
         async with self.database.unowned() as connection:
-            known = (
-                await connection.execute(select(EmbeddingModel.id, EmbeddingModel.name, EmbeddingModel.revision))
-            ).all()
-        mine = [one.id for one in known if (one.name, one.revision) == (self.embedder.name, self.embedder.revision)]
-        total = 0
-        for owner in await self._owners():
-            async with self.database.transaction(owner) as connection:
-                statement = select(func.count()).select_from(RecallDocument).where(_lacks(mine[0] if mine else 0))
-                total += int(await connection.scalar(statement) or 0)
-        return total
+            mine = await known_as(connection, self.embedder)
+        return await self._count(select(func.count()).select_from(RecallDocument).where(_lacks(mine or 0)))
+
+    async def others(self) -> Sequence[tuple[Row[int, str, str, int], int]]:
+        """The models that the store moves away from: every other one with vectors in the database, and how many."""
+        async with self.database.unowned() as connection:
+            mine = await known_as(connection, self.embedder)
+            columns = (EmbeddingModel.id, EmbeddingModel.name, EmbeddingModel.revision, EmbeddingModel.dimension)
+            others = select(*columns).where(EmbeddingModel.id != (mine or 0)).order_by(EmbeddingModel.id)
+            known = (await connection.execute(others)).all()
+        counted = [
+            (one, await self._count(select(func.count()).select_from(Embedding).where(Embedding.model_id == one.id)))
+            for one in known
+        ]
+        return [(one, vectors) for one, vectors in counted if vectors]
 
     async def prepare(self) -> int:
-        """Make the model known to the database; returns its id."""
+        """Make the model known to the database, with a sound index; returns its id."""
         async with self.database.unowned() as connection:
-            return await prepare_model(connection, self.embedder)
+            model_id = await prepare_model(connection, self.embedder)
+            unusable = await connection.scalar(_UNUSABLE, {"name": _index(model_id)})
+        if unusable:
+            await self._drop_index(model_id)
+            async with self.database.unowned() as connection:
+                await prepare_model(connection, self.embedder)
+        return model_id
 
     async def embed(self, model_id: int) -> AsyncIterator[Step]:
         """Give every document a vector of the model, then those that were written meanwhile, until hardly any is left."""
@@ -94,8 +150,13 @@ class Reembedding:
         """In one transaction: the model is the active one. Returns how many documents the worker will have to embed.
 
         A worker that stores vectors of the old model holds a share of the lock taken here: either what it stored is seen
-        below, or it sees that its model is no longer the active one.
+        below, or it sees that its model is no longer the active one. A model that is the active one already stays it.
         """
+        waiting = await _despite_others(partial(self._switch, model_id))
+        log.info("Vectors of %s are the active ones", self.embedder.name)
+        return waiting
+
+    async def _switch(self, model_id: int) -> int:
         waiting = 0
         async with self.database.unowned() as connection:
             await active_model(connection, lock="update")
@@ -104,18 +165,28 @@ class Reembedding:
                 for source in SOURCES:
                     waiting += await self._settle(connection, owner, source, model_id)
             await activate(connection, model_id)
-        log.info("Vectors of %s are the active ones", self.embedder.name)
         return waiting
 
     async def clean_up(self, model_id: int) -> AsyncIterator[Step]:
-        """Delete the vectors of every other model, and their indexes. They stay known: going back is another run."""
+        """Delete the vectors of every other model, and their indexes, whenever and by whom they were kept.
+
+        The models stay known: going back is another run.
+        """
         async with self.database.unowned() as connection:
             others = (await connection.scalars(select(EmbeddingModel.id).where(EmbeddingModel.id != model_id))).all()
         for other in others:
             await self._drop_index(other)
             for owner in await self._owners():
-                while deleted := await self._delete(owner, other):
+                while deleted := await _despite_others(partial(self._delete, owner, other)):
                     yield Step(deleted=deleted)
+
+    async def _count(self, statement: Select[int]) -> int:
+        """The sum of a count over all owners."""
+        total = 0
+        for owner in await self._owners():
+            async with self.database.transaction(owner) as connection:
+                total += int(await connection.scalar(statement) or 0)
+        return total
 
     async def _owners(self) -> Sequence[str]:
         async with self.database.unowned() as connection:
@@ -129,13 +200,33 @@ class Reembedding:
             if not rows:
                 return
             vectors, refused = await self._vectors(source, rows)
-            async with self.database.transaction(owner) as connection:
-                await repository.store(connection, source, vectors, model_id)
+            await _despite_others(partial(self._keep, owner, source, vectors, model_id))
             known = self.failed.setdefault((owner, source.name), [])
             fresh = [one for one in refused if one not in known]
             known += fresh
             yield Step(embedded=len(vectors), failed=len(fresh))
             after = rows[-1].document_id
+
+    async def _keep(self, owner: str, source: Source, vectors: Mapping[UUID, Sequence[str]], model_id: int) -> None:
+        """Store `vectors` by row, but of none that was deleted in the meantime. What waits for the active model waits on."""
+        table = source.table
+        # Rows before their documents, as a deletion goes: the other way round the two would wait for each other.
+        rows = select(table.id).where(table.id.in_(vectors)).order_by(table.id).with_for_update(key_share=True)
+        documents = select(
+            RecallDocument.id, RecallDocument.owner_id, RecallDocument.user_id, source.document_of.label("row")
+        )
+        documents = documents.where(source.document_of.in_(vectors)).with_for_update(read=True, key_share=True)
+        as_vector = cast(bindparam("vector", type_=TEXT), HALFVEC())
+        async with self.database.transaction(owner) as connection:
+            await connection.execute(rows)
+            made = [
+                {"owner_id": one.owner_id, "user_id": one.user_id, "document_id": one.id, "model_id": model_id}
+                | {"part": part, "vector": vector}
+                for one in (await connection.execute(documents)).all()
+                for part, vector in enumerate(vectors[one.row])
+            ]
+            if made:
+                await connection.execute(insert(Embedding).values(embedding=as_vector).on_conflict_do_nothing(), made)
 
     async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[Mapping[UUID, list[str]], list[UUID]]:
         """Vectors by row (all of it, then its passages), as PostgreSQL reads them; and the rows that cannot be embedded."""
@@ -171,21 +262,38 @@ class Reembedding:
         ids: Sequence[UUID],
         status: Literal["pending", "done", "failed"],
     ) -> None:
-        for start in range(0, len(ids), _DELETED_AT_ONCE):
-            await repository.settle(connection, source, ids[start : start + _DELETED_AT_ONCE], status)
+        for start in range(0, len(ids), _AT_ONCE):
+            await repository.settle(connection, source, ids[start : start + _AT_ONCE], status)
 
     async def _drop_index(self, model_id: int) -> None:
         """As the role that made the tables: the service's own owns nothing."""
         engine = create_async_engine(normal_url(self.database.url), isolation_level="AUTOCOMMIT")
         try:
             async with engine.connect() as connection:
-                await connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS ix_embeddings_model_{int(model_id)}"))
+                await connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_index(model_id)}"))
         finally:
             await engine.dispose()
 
     async def _delete(self, owner: str, model_id: int) -> int:
         async with self.database.transaction(owner) as connection:
-            return (await connection.execute(_DELETE, {"model": model_id, "most": _DELETED_AT_ONCE})).rowcount
+            return (await connection.execute(_DELETE, {"model": model_id, "most": _AT_ONCE})).rowcount
+
+
+async def _despite_others(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of a transaction; where PostgreSQL gave it up for a concurrent one, it has done nothing and is repeated."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await work()
+        except DBAPIError as error:
+            if not is_given_up(error):
+                raise
+            log.info("PostgreSQL gave a transaction up for another one; it is carried out again (%s)", error.orig)
+    return await work()
+
+
+def _index(model_id: int) -> str:
+    """As `index_vectors` names it."""
+    return f"ix_embeddings_model_{int(model_id)}"
 
 
 def _lacks(model_id: int) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from sqlalchemy import select, text, update
+from sqlalchemy import and_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,7 +44,7 @@ async def agree_on_model(connection: AsyncConnection, model: ModelIdentity) -> i
             return int(active.id)
         if await _any_vector(connection):
             raise ModelMismatch(
-                f"The stored vectors were made by {_described(active)}, but EMBEDDING_MODEL is {_described(model)}. Vectors "
+                f"The stored vectors were made by {described(active)}, but EMBEDDING_MODEL is {described(model)}. Vectors "
                 "of two models cannot be compared, so nothing is embedded and recall goes by words alone. Either run "
                 "`casiopy reembed`, which makes the vectors anew with the configured model, and restart, or set "
                 f"EMBEDDING_MODEL={active.name} again and restart."
@@ -67,16 +67,22 @@ async def prepare_model(connection: AsyncConnection, model: ModelIdentity) -> in
         ModelMismatch: it is known with another dimension.
     """
     await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _REGISTRY_LOCK})
-    known = (await connection.execute(select(EmbeddingModel).order_by(EmbeddingModel.active.desc()))).all()
-    model_id = next((int(one.id) for one in known if _same(one, model)), None)
+    model_id = await known_as(connection, model)
     if model_id is None:
-        if any((one.name, one.revision) == (model.name, model.revision) for one in known):
-            raise ModelMismatch(f"{_described(model)} was known with another dimension: give its folder another name.")
+        same_name = and_(EmbeddingModel.name == model.name, EmbeddingModel.revision == model.revision)
+        if await connection.scalar(select(EmbeddingModel.id).where(same_name)):
+            raise ModelMismatch(f"{described(model)} was known with another dimension: give its folder another name.")
         values = {"name": model.name, "revision": model.revision, "dimension": model.dimension, "active": False}
         made = insert(EmbeddingModel).values(values).returning(EmbeddingModel.id)
         model_id = int((await connection.execute(made)).scalar_one())
     await connection.execute(_INDEX_VECTORS, {"model": model_id})
     return model_id
+
+
+async def known_as(connection: AsyncConnection, model: ModelIdentity) -> int | None:
+    """The database's id of `model`; None when it is not known yet. Other weights under the same name are another model."""
+    known = (await connection.execute(select(EmbeddingModel).order_by(EmbeddingModel.active.desc()))).all()
+    return next((int(one.id) for one in known if _same(one, model)), None)
 
 
 async def active_model(
@@ -112,5 +118,6 @@ async def _any_vector(connection: AsyncConnection) -> bool:
     return False
 
 
-def _described(model: ModelIdentity) -> str:
+def described(model: ModelIdentity) -> str:
+    """A model for a reader: two of one name are told apart by their weights."""
     return f"{model.name} (revision {model.revision or 'unknown'}, {model.dimension} dimensions)"
