@@ -49,11 +49,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: on request, or at its last step. `tokens` counts everything but padding since the run began."""
+    """How a run ended.
+
+    Attributes:
+        interrupted: on request, with a checkpoint saved; else at its last step or because patience was at its end.
+        steps: optimiser steps taken since the run began.
+        tokens: everything but padding since the run began.
+        best_step: with `steps.patience`, the step whose weights were kept: that of the lowest held-out loss.
+        best_loss: that loss, in nats per learned token.
+    """
 
     interrupted: bool
     steps: int
     tokens: int
+    best_step: int | None = None
+    best_loss: float | None = None
 
 
 class Monitor(Protocol):
@@ -76,6 +86,14 @@ class Backend(Protocol):
     """Trains one adapter."""
 
     name: str
+
+    def check(self, recipe: Recipe, hardware: Hardware) -> None:
+        """Refuse what this backend cannot do with this recipe on this hardware, before anything is loaded.
+
+        Raises:
+            RecipeError: it cannot; the message says what to change or install.
+        """
+        ...
 
     def train(self, job: Job, monitor: Monitor) -> Outcome:
         """Run the job to its end, or to an interruption with a checkpoint saved."""

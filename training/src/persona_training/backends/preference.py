@@ -1,4 +1,4 @@
-"""Learning from preferences: the losses of dpo and kto, and the Trainer that computes them over a LoRA.
+"""Learning from preferences: the losses of dpo and kto, and the batches they are computed on.
 
 The reference is the model before this adapter, and costs no second copy: the same weights with the adapter switched off.
 
@@ -9,21 +9,23 @@ equations 7 and 8; its reference point is estimated, as there, on replies paired
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
 from peft import PeftModel
 from torch.nn.functional import log_softmax, logsigmoid
-from transformers import Trainer
 
+from persona_training.backends.backend import Job
+from persona_training.backends.batches import Batch, Work, parts
 from persona_training.backends.padding import padded
 from persona_training.chat_template import IGNORED, Example
 from persona_training.config import Recipe
 from persona_training.errors import DatasetError, RecipeError
 from persona_training.preferences import JudgedReply, PreferencePair
+from persona_training.processes import Process
 from persona_training.schedule import Learnable
 
-Batch = dict[str, torch.Tensor]
 Kind = TypeVar("Kind", PreferencePair, JudgedReply)
 
 
@@ -125,35 +127,70 @@ def _answered(asked: Example, answered: Example) -> Example:
     return Example(asked.input_ids[:read] + answered.input_ids[said:], asked.labels[:read] + answered.labels[said:])
 
 
-class PreferenceTrainer(Trainer):
-    """A Trainer that learns which reply is better; the model is a LoRA whose base is the reference."""
+@dataclass(frozen=True)
+class PreferenceLoss:
+    """The objective's loss on a batch, as `loop.Loss`: each row counts the same, in whichever batch it lies."""
 
-    def __init__(self, *, recipe: Recipe, **given: Any) -> None:
-        super().__init__(**given)
-        self.recipe = recipe
-        # The loss is a mean over rows, so accumulated batches are averaged, not weighted by their tokens.
-        self.model_accepts_loss_kwargs = False
+    recipe: Recipe
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor | Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """The objective's loss on one batch."""
-        del num_items_in_batch
-        rows = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        labels = inputs["labels"]
+    def __call__(self, model: torch.nn.Module, batch: Batch, weight: float) -> torch.Tensor:
+        """The batch's share of the step's mean over rows."""
+        rows = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        labels = batch["labels"]
         learned = reply_log_probabilities(model(**rows).logits, labels)
-        with torch.no_grad(), cast(PeftModel, self.accelerator.unwrap_model(model)).disable_adapter():
+        # Over several processes the model is wrapped.
+        with torch.no_grad(), cast(PeftModel, getattr(model, "module", model)).disable_adapter():
             reference = reply_log_probabilities(model(**rows).logits, labels)
         gains, other_gains = (learned - reference).chunk(2)
         if self.recipe.objective == "dpo":
             loss = dpo_loss(gains, other_gains, self.recipe.beta)
         else:
-            loss = kto_loss(gains, other_gains, inputs["weights"], inputs["desirable"], self.recipe.beta)
-        return (loss, {}) if return_outputs else loss
+            loss = kto_loss(gains, other_gains, batch["weights"], batch["desirable"], self.recipe.beta)
+        return loss * (len(gains) / weight)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """A run's pairs or judged replies as steps of forward passes; see `batches.Lessons`."""
+
+    job: Job
+    process: Process
+    rows: PairRows | JudgedRows
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.job.schedule.steps
+
+    def step(self, index: int) -> Work:
+        """The work of the step after `index` steps."""
+        per_step = self.job.recipe.steps.batch_size * self.job.recipe.steps.gradient_accumulation
+        return self._work(self.job.schedule.examples[index * per_step : (index + 1) * per_step])
+
+    def held_out(self) -> Work:
+        """The work of one evaluation."""
+        return self._work(self.job.val)
+
+    def _work(self, items: Sequence[Learnable]) -> Work:
+        batches = [self.rows(cast(Any, part)) for part in parts(items, self.job.recipe.steps.batch_size)]
+        mine = tuple(batches[self.process.rank :: self.process.count])
+        return Work(mine, len(items), sum(int(batch["attention_mask"].sum()) for batch in batches))
+
+
+def preference_lessons(job: Job, process: Process, pad_token_id: int) -> tuple[Preferences, PreferenceLoss]:
+    """What a dpo or kto run computes on, and its loss.
+
+    Raises:
+        RecipeError: see `collator`; or a step has fewer batches than there are processes.
+        DatasetError: see `collator`.
+    """
+    if job.recipe.steps.gradient_accumulation % process.count:
+        raise RecipeError(
+            f"Objective {job.recipe.objective} on {process.count} processes needs steps.gradient_accumulation "
+            "to be a multiple of that: whole batches are shared out."
+        )
+    rows = collator(job.recipe, job.schedule.examples, pad_token_id)
+    return Preferences(job, process, rows), PreferenceLoss(job.recipe)
 
 
 def collator(recipe: Recipe, examples: Sequence[Learnable], pad_token_id: int) -> PairRows | JudgedRows:
