@@ -48,7 +48,7 @@ class BareRecall:
         embedding = time.perf_counter() - begun
         async with self.database.transaction(self.at.owner) as connection:
             scope = Scope(self.user, self.at.persona, False, None, ("viewer", "public"), None)
-            words = await repository.words(connection, self.user, question)
+            words = await repository.words(connection, scope, question)
             with self._catching():
                 await repository.bm25(connection, scope, words.forms, (), _BY_WORDS)
                 await repository.nearest(connection, scope, self._told(vector), _BY_MEANING, is_large=words.is_large)

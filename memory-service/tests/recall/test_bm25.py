@@ -102,7 +102,7 @@ async def ours(
 ) -> list[Any]:
     """What recall's statement finds of Luna's with Casiopy, each with the id of what it is made of."""
     scope = Scope("luna", corpus.persona_ids["casiopy"], everybody, None, audiences, None)
-    asked = await repository.words(corpus.connection, "luna", " ".join(question))
+    asked = await repository.words(corpus.connection, scope, " ".join(question))
     return list(await repository.bm25(corpus.connection, scope, asked.forms, (), ALL))
 
 

@@ -171,7 +171,7 @@ def stores(migrated_url: str) -> tuple[Store, Store]:
 async def here(database: Database) -> AsyncIterator[AsyncConnection]:
     """A transaction of the owner "here", planned as recall plans."""
     async with database.transaction("here") as connection:
-        await words(connection, "large", "")
+        await words(connection, scope("large"), "")
         yield connection
 
 
@@ -235,6 +235,45 @@ async def test_a_large_viewers_nearest_are_found_among_many_tenants(
     assert found_of_them / (50 * candidates) >= 0.97
 
 
+@pytest.mark.parametrize("candidates", [10, 100])
+async def test_what_everybody_said_in_public_is_found_through_the_index(
+    stores: tuple[Store, Store], here: AsyncConnection, candidates: int
+) -> None:
+    store, asked = stores[0], scope("ten", everybody=True)
+    random = np.random.default_rng(12)
+    near = store.vectors[random.integers(len(store.rows), size=50)] + 0.03 * random.normal(size=(50, NARROW))
+    private = {row.id for row in store.rows if row.user != "ten" and row.audience != "public"}
+    found_of_them = 0
+    for vector in near.astype(np.float32):
+        found = await nearest(here, asked, store.question(vector), candidates, is_large=True)
+        right = store.exact("here", asked, vector)
+        assert len(found) == min(candidates, len(right)) == candidates
+        assert private.isdisjoint(found)
+        found_of_them += len(set(found) & set(right[:candidates]))
+    assert found_of_them / (50 * candidates) >= 0.97
+
+
+@pytest.mark.parametrize("user", SIZES)
+async def test_the_index_is_asked_where_what_is_searched_is_large(
+    stores: tuple[Store, Store], database: Database, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    """Own documents, and those of others where they are heard; whether each still holds is not asked."""
+    for filters in FILTERS:
+        asked = scope(user, **filters)  # type: ignore[arg-type]
+        searched = sum(
+            row.owner == "here"
+            and row.persona in (None, PERSONA)
+            and row.audience in asked.audiences
+            and (asked.session_id is None or row.session == asked.session_id)
+            and (row.user == user or (asked.everybody and row.audience == "public"))
+            for row in stores[0].rows
+        )
+        for large in {max(searched, 1), searched + 1}:
+            monkeypatch.setattr(repository, "LARGE", large)
+            async with database.transaction("here") as connection:
+                assert (await words(connection, asked, "gardens")).is_large == (large <= searched)
+
+
 async def test_a_small_viewer_is_searched_exactly(stores: tuple[Store, Store], here: AsyncConnection) -> None:
     store = stores[1]
     for vector in clustered(5, WIDE, 5, 11):
@@ -260,11 +299,14 @@ async def test_only_a_large_viewers_question_goes_through_the_index(
     # Of an owner's viewers only this one's vectors are read.
     assert "ix_embeddings_owner_id_user_id_model_id" in exact
     assert index in await plan(here, question, is_large=True)
+    assert index in await plan(here, question, is_large=True, everybody=True)
 
 
-async def plan(connection: AsyncConnection, question: QuestionVector, *, is_large: bool) -> str:
+async def plan(
+    connection: AsyncConnection, question: QuestionVector, *, is_large: bool, everybody: bool = False
+) -> str:
     """How PostgreSQL carries the search out."""
-    asked = scope("large")
+    asked = scope("large", everybody=everybody)
     statement = repository.nearest_statement(question, everybody=asked.everybody, is_large=is_large)
     parameters = asked.parameters() | {"vector": question.vector, "candidates": 100}
     explained = text(f"EXPLAIN {statement.text}").bindparams(

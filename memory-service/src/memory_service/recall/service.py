@@ -208,7 +208,7 @@ async def _take_apart(
         as_of=question.as_of,
     )
     text = question.query[:_LEXICAL_CHARS]
-    words = await repository.words(connection, question.user_id, text)
+    words = await repository.words(connection, scope, text)
     possible = questions.possible_speakers(text)
     speakers = await repository.speakers(connection, words.owner_id, scope, possible)
     # Persona and viewer are never what tells two of their memories apart.
