@@ -18,13 +18,19 @@ class GgufError(PersonaTrainingError):
     """A model cannot be written as GGUF; the message names the feature in the way and what to do."""
 
 
-@dataclass(frozen=True)
-class LlamaShape:
-    """The figures of a Llama model, under the names the transformers config gives them.
+# transformers' model_type to GGUF's architecture. Mistral differs from Llama in name only once its window is open.
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 
-    `rope_factors` is empty, or holds what each rotary frequency is divided by (Llama 3.1's stretching of long contexts).
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The figures of a model, under the names the transformers config gives them.
+
+    `architecture` is GGUF's. `rope_factors` is empty, or holds what each rotary frequency is divided by (Llama 3.1's
+    stretching of long contexts).
     """
 
+    architecture: str
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -39,7 +45,7 @@ class LlamaShape:
     rope_factors: tuple[float, ...] = ()
 
 
-def read_shape(model_dir: Path) -> LlamaShape:
+def read_shape(model_dir: Path) -> ModelShape:
     """The shape of the model in a folder.
 
     Raises:
@@ -56,7 +62,8 @@ def read_shape(model_dir: Path) -> LlamaShape:
     )  # old and new name
     theta = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
     head_dim = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
-    return LlamaShape(
+    return ModelShape(
+        architecture=ARCHITECTURES[config["model_type"]],
         vocab_size=int(config["vocab_size"]),
         hidden_size=int(config["hidden_size"]),
         intermediate_size=int(config["intermediate_size"]),
@@ -99,27 +106,33 @@ def llama3_factors(rope: dict[str, Any], theta: float, head_dim: int) -> tuple[f
 
 def _refuse_unsupported(config: dict[str, Any]) -> None:
     kind = config.get("model_type")
-    if kind != "llama":
+    if kind not in ARCHITECTURES:
         raise GgufError(
-            f"The architecture {kind!r} cannot be written as GGUF yet: only 'llama' can. "
+            f"The architecture {kind!r} cannot be written as GGUF yet; {', '.join(ARCHITECTURES)} can. "
             "Convert the merged folder with llama.cpp's own script and deploy that file with --gguf."
         )
+    for feature, present in _unsupported(config).items():
+        if present:
+            raise GgufError(
+                f"This {kind} model uses {feature}, which this version cannot carry into GGUF faithfully. "
+                "Convert it with llama.cpp's own script and deploy that file with --gguf."
+            )
+
+
+def _unsupported(config: dict[str, Any]) -> dict[str, bool]:
+    """Features the file could not say, and whether this model has them."""
     ropes = [config.get("rope_parameters") or {}, config.get("rope_scaling") or {}]  # newer and older name
     rope_kinds = {_rope_kind(rope) for rope in ropes} - {"default", "llama3"}
-    features = {
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    return {
         "attention_bias": bool(config.get("attention_bias")),
         "mlp_bias": bool(config.get("mlp_bias")),
         f"rope type {', '.join(sorted(rope_kinds))}": bool(rope_kinds),
         f"hidden_act {config.get('hidden_act')!r}": config.get("hidden_act", "silu") != "silu",
         "quantization_config": config.get("quantization_config") is not None,
         "partial_rotary_factor": any(float(rope.get("partial_rotary_factor") or 1.0) != 1.0 for rope in ropes),
+        f"a sliding_window of {window}": window is not None and int(window) < int(config["max_position_embeddings"]),
     }
-    for feature, present in features.items():
-        if present:
-            raise GgufError(
-                f"This Llama model uses {feature}, which this version cannot carry into GGUF faithfully. "
-                "Convert it with llama.cpp's own script and deploy that file with --gguf."
-            )
 
 
 _LAYER_TENSORS = {
@@ -133,25 +146,33 @@ _LAYER_TENSORS = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+# What an architecture has besides: biases of q, k and v, or a norm over each head of q and k.
+_EXTRA_TENSORS = {
+    "llama": {},
+    "qwen2": {f"self_attn.{part}_proj.bias": f"attn_{part}.bias" for part in "qkv"},
+    "qwen3": {f"self_attn.{part}_norm.weight": f"attn_{part}_norm.weight" for part in "qk"},
+}
 
 
-def tensor_names(shape: LlamaShape) -> dict[str, str]:
+def tensor_names(shape: ModelShape) -> dict[str, str]:
     """transformers name to GGUF name, for every tensor the model must have, in the order they are written."""
     names = {"model.embed_tokens.weight": "token_embd.weight"}
     for layer in range(shape.num_hidden_layers):
         for ours, theirs in _LAYER_TENSORS.items():
             names[f"model.layers.{layer}.{ours}.weight"] = f"blk.{layer}.{theirs}.weight"
+        for ours, theirs in _EXTRA_TENSORS[shape.architecture].items():
+            names[f"model.layers.{layer}.{ours}"] = f"blk.{layer}.{theirs}"
     names["model.norm.weight"] = "output_norm.weight"
     if not shape.tie_word_embeddings:
         names["lm_head.weight"] = "output.weight"
     return names
 
 
-def to_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -> NDArray[np.float32]:
+def to_gguf_order(name: str, weight: NDArray[np.float32], shape: ModelShape) -> NDArray[np.float32]:
     """Rows of q and k in the order GGUF rotates them; every other tensor unchanged.
 
     transformers rotates the two halves of a head against each other, GGUF's Llama rotates neighbouring rows, so within each
-    head row i of the first half and row i of the second half become neighbours.
+    head row i of the first half and row i of the second half become neighbours. Qwen's are rotated by halves in both.
     """
     heads = _rotated_heads(name, shape)
     if heads is None:
@@ -161,7 +182,7 @@ def to_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -> 
     return np.ascontiguousarray(paired.reshape(rows, columns))
 
 
-def from_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -> NDArray[np.float32]:
+def from_gguf_order(name: str, weight: NDArray[np.float32], shape: ModelShape) -> NDArray[np.float32]:
     """The inverse of `to_gguf_order`, for reading a file back."""
     heads = _rotated_heads(name, shape)
     if heads is None:
@@ -171,7 +192,9 @@ def from_gguf_order(name: str, weight: NDArray[np.float32], shape: LlamaShape) -
     return np.ascontiguousarray(halves.reshape(rows, columns))
 
 
-def _rotated_heads(name: str, shape: LlamaShape) -> int | None:
+def _rotated_heads(name: str, shape: ModelShape) -> int | None:
+    if shape.architecture != "llama":
+        return None
     if name.endswith("self_attn.q_proj.weight"):
         return shape.num_attention_heads
     if name.endswith("self_attn.k_proj.weight"):

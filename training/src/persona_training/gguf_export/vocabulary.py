@@ -1,4 +1,4 @@
-"""The tokenizer inside the GGUF file: a byte-level BPE from tokenizer.json, tokens, merges and which of them are special."""
+"""The tokenizer inside the GGUF file: byte-level BPE or SentencePiece from tokenizer.json, and which tokens are special."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import gguf
 
 from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.sentencepiece import adds_space, is_sentencepiece, scores, types_of
 
 # How llama.cpp names the ways of cutting text before BPE; keyed by the regular expression in tokenizer.json. A wrong name
 # gives other tokens without any error, so an unknown expression is refused.
@@ -25,8 +26,12 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What goes under `tokenizer.ggml.*`; `types` are gguf.TokenType values, one per token."""
+    """What goes under `tokenizer.ggml.*`; `types` are gguf.TokenType values, one per token.
 
+    A byte-level BPE has merges and the name of its way of cutting (`pre`); a SentencePiece vocabulary has scores.
+    """
+
+    model: str
     pre: str
     tokens: list[str]
     types: list[int]
@@ -35,33 +40,42 @@ class Vocabulary:
     eos: int
     pad: int | None
     adds_bos: bool
+    scores: tuple[float, ...] = ()
+    adds_space: bool = False
 
 
 def read_vocabulary(model_dir: Path, vocab_size: int) -> Vocabulary:
     """The tokenizer of a model folder, padded with unused tokens up to the model's `vocab_size`.
 
     Raises:
-        GgufError: no tokenizer.json, not a byte-level BPE, more tokens than the model has rows, or no end token.
+        GgufError: no tokenizer.json, neither a byte-level BPE nor SentencePiece's, more tokens than the model has rows, or
+            no end token.
     """
     path = model_dir / "tokenizer.json"
     if not path.is_file():
         raise GgufError(f"No tokenizer.json in {model_dir}: save the fast tokenizer beside the model.")
     raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     model = raw["model"]
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        kind = f"{model.get('type')}{' with byte fallback' if model.get('byte_fallback') else ''}"
-        raise GgufError(f"The tokenizer is a {kind}; only a byte-level BPE can be carried into GGUF in this version.")
-    pre = _pre_tokenizer(raw)
+    if model.get("type") != "BPE":
+        raise GgufError(
+            f"The tokenizer is a {model.get('type')}; only a byte-level BPE or SentencePiece's can be carried into GGUF."
+        )
+    pieces = is_sentencepiece(raw)
+    pre = "default" if pieces else _pre_tokenizer(raw)
     tokens, types = _tokens(model["vocab"], raw.get("added_tokens") or [], vocab_size)
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     special = _special_ids(model_dir, {token: index for index, token in enumerate(tokens)})
     eos = special["eos"]
     if eos is None:
         raise GgufError(f"The tokenizer in {model_dir} names no end token (eos_token), so a reply could never stop.")
     return Vocabulary(
+        model="llama" if pieces else "gpt2",
         pre=pre,
         tokens=tokens,
-        types=types,
-        merges=[merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
+        types=types_of(tokens, types, model.get("unk_token")) if pieces else types,
+        merges=[] if pieces else merges,
+        scores=tuple(scores(tokens, types, merges)) if pieces else (),
+        adds_space=pieces and adds_space(raw),
         bos=special["bos"],
         eos=eos,
         pad=special["pad"],

@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from persona_training.gguf_export.architecture import GgufError, LlamaShape, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.architecture import GgufError, ModelShape, read_shape, tensor_names, to_gguf_order
 from persona_training.gguf_export.quantisation import FILE_TYPES, Quantisation, encode, stored_type
 from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import Vocabulary, read_vocabulary
@@ -41,7 +41,7 @@ def write_gguf(
     """Write the merged model in `model_dir` to `target`, which appears only when it is complete.
 
     Args:
-        model_dir: a saved transformers Llama model with its tokenizer.
+        model_dir: a saved transformers model (Llama, Mistral, Qwen2 or Qwen3) with its tokenizer.
         target: the file to write; replaced if it exists.
         name: `general.name` in the file.
         quantisation: of the two-dimensional tensors.
@@ -54,7 +54,7 @@ def write_gguf(
     chat_template = read_chat_template(model_dir)
     partial = target.with_name(f".{target.name}.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(partial, "llama")
+    writer = gguf.GGUFWriter(partial, shape.architecture)
     try:
         _describe(writer, shape, name, quantisation)
         _add_vocabulary(writer, vocabulary, chat_template)
@@ -74,7 +74,7 @@ def write_gguf(
     )
 
 
-def _describe(writer: gguf.GGUFWriter, shape: LlamaShape, name: str, quantisation: Quantisation) -> None:
+def _describe(writer: gguf.GGUFWriter, shape: ModelShape, name: str, quantisation: Quantisation) -> None:
     writer.add_name(name)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_file_type(FILE_TYPES[quantisation])
@@ -95,11 +95,15 @@ def _describe(writer: gguf.GGUFWriter, shape: LlamaShape, name: str, quantisatio
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, chat_template: str) -> None:
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
-    writer.add_token_merges(vocabulary.merges)
+    if vocabulary.scores:
+        writer.add_token_scores(vocabulary.scores)
+        writer.add_add_space_prefix(vocabulary.adds_space)
+    else:
+        writer.add_token_merges(vocabulary.merges)
     # A reader that finds no first token assumes token 11 of GPT-2; naming the end token (as Qwen's own files do) and
     # saying that it is never added is harmless.
     writer.add_bos_token_id(vocabulary.eos if vocabulary.bos is None else vocabulary.bos)
@@ -111,7 +115,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, chat_templa
 
 
 def _write_tensors(
-    writer: gguf.GGUFWriter, model_dir: Path, shape: LlamaShape, quantisation: Quantisation
+    writer: gguf.GGUFWriter, model_dir: Path, shape: ModelShape, quantisation: Quantisation
 ) -> Counter[str]:
     names = tensor_names(shape)
     kinds: Counter[str] = Counter()
@@ -175,7 +179,7 @@ class Weights:
             raise GgufError(f"No model.safetensors in {self._dir}: save the merged model with safe serialisation.")
         return [single]
 
-    def check(self, names: dict[str, str], shape: LlamaShape) -> None:
+    def check(self, names: dict[str, str], shape: ModelShape) -> None:
         """Refuse a folder whose tensors are not exactly those of its config."""
         missing = sorted(set(names) - set(self._files))
         unknown = sorted(set(self._files) - set(names) - ({_TIED_HEAD} if shape.tie_word_embeddings else set()))

@@ -31,8 +31,8 @@ def folder(merged_model: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("config.json", lambda c: c.update(model_type="qwen3"), "'qwen3'"),
-        ("config.json", lambda c: c.update(model_type="mistral"), "'mistral'"),
+        ("config.json", lambda c: c.update(model_type="gemma2"), "'gemma2'"),
+        ("config.json", lambda c: c.update(model_type="mixtral"), "'mixtral'.*qwen3 can"),
         ("config.json", lambda c: c.update(attention_bias=True), "attention_bias"),
         ("config.json", lambda c: c.update(mlp_bias=True), "mlp_bias"),
         ("config.json", lambda c: c.update(hidden_act="gelu"), "gelu"),
@@ -43,7 +43,7 @@ def folder(merged_model: Path, tmp_path: Path) -> Path:
         ("config.json", lambda c: c.update(vocab_size=100), "only 100 rows"),
         ("config.json", lambda c: c.update(num_hidden_layers=3), "missing model.layers.2"),
         ("tokenizer.json", lambda c: c["model"].update(type="Unigram"), "Unigram"),
-        ("tokenizer.json", lambda c: c["model"].update(byte_fallback=True), "byte fallback"),
+        ("tokenizer.json", lambda c: c["model"].update(byte_fallback=True), "falls back to bytes"),
         ("tokenizer.json", lambda c: c.update(pre_tokenizer={"type": "Metaspace"}), "byte-level"),
         ("tokenizer.json", lambda c: c.update(normalizer={"type": "NFKC"}), "NFKC"),
         ("tokenizer_config.json", lambda c: c.pop("eos_token"), "no end token"),

@@ -16,7 +16,7 @@ from persona_training.gguf_export.vocabulary import SPLITS
 from persona_training.gguf_export.writing import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-SaveLlama = Callable[..., Path]
+SaveModel = Callable[..., Path]
 
 # Largest weight error by storage: F16 keeps 11 bits, Q8_0 rounds to 1/127 of the largest of 32 neighbours (weights here
 # stay below 0.12, norms are F32).
@@ -111,8 +111,8 @@ def test_tokens_merges_and_stops_are_in_the_file(merged_model: Path) -> None:
     assert field("llama.attention.head_count_kv") == 2
 
 
-def test_an_untied_head_and_a_padded_vocabulary_travel_too(tmp_path: Path, save_random_llama: SaveLlama) -> None:
-    folder = save_random_llama(tmp_path / "untied", tied=False, vocabulary_padding=5, rope_theta=500_000.0)
+def test_an_untied_head_and_a_padded_vocabulary_travel_too(tmp_path: Path, save_random_model: SaveModel) -> None:
+    folder = save_random_model(tmp_path / "untied", tied=False, vocabulary_padding=5, rope_theta=500_000.0)
     written = write_gguf(folder, tmp_path / "untied" / "m.gguf", name="untied", quantisation=Quantisation.F32)
     tokens = torch.arange(3, 60)[None]
     with torch.no_grad():
@@ -125,8 +125,8 @@ def test_an_untied_head_and_a_padded_vocabulary_travel_too(tmp_path: Path, save_
     assert last.contents()[-1] == gguf.TokenType.UNUSED
 
 
-def test_a_tensor_whose_rows_do_not_fit_the_block_is_kept_in_f16(tmp_path: Path, save_random_llama: SaveLlama) -> None:
-    folder = save_random_llama(tmp_path / "odd", head_dim=12)  # o_proj has rows of 48
+def test_a_tensor_whose_rows_do_not_fit_the_block_is_kept_in_f16(tmp_path: Path, save_random_model: SaveModel) -> None:
+    folder = save_random_model(tmp_path / "odd", head_dim=12)  # o_proj has rows of 48
     written = write_gguf(folder, tmp_path / "odd" / "m.gguf", name="odd", quantisation=Quantisation.Q8_0)
     assert written.tensors == {"Q8_0": 13, "F16": 2, "F32": 5}
 
@@ -141,8 +141,8 @@ LLAMA_3_1 = {
 }
 
 
-def test_llama_3_1_frequencies_are_what_transformers_turns_by(tmp_path: Path, save_random_llama: SaveLlama) -> None:
-    folder = save_random_llama(tmp_path / "llama31", head_dim=32, rope_parameters=LLAMA_3_1)
+def test_llama_3_1_frequencies_are_what_transformers_turns_by(tmp_path: Path, save_random_model: SaveModel) -> None:
+    folder = save_random_model(tmp_path / "llama31", head_dim=32, rope_parameters=LLAMA_3_1)
     written = write_gguf(folder, tmp_path / "llama31" / "m.gguf", name="llama31", quantisation=Quantisation.Q8_0)
     model = AutoModelForCausalLM.from_pretrained(folder)
     stretched = model.model.rotary_emb.inv_freq.numpy()
@@ -154,9 +154,9 @@ def test_llama_3_1_frequencies_are_what_transformers_turns_by(tmp_path: Path, sa
     assert written.tensors == {"Q8_0": 15, "F32": 6}
 
 
-def test_a_llama_3_tokenizer_is_named_and_adds_its_first_token(tmp_path: Path, save_random_llama: SaveLlama) -> None:
+def test_a_llama_3_tokenizer_is_named_and_adds_its_first_token(tmp_path: Path, save_random_model: SaveModel) -> None:
     """Cut as Llama 3 cuts, with a first token that the tokenizer adds by itself."""
-    folder = save_random_llama(tmp_path / "llama3")
+    folder = save_random_model(tmp_path / "llama3")
     path = folder / "tokenizer.json"
     raw = json.loads(path.read_text(encoding="utf-8"))
     split = next(pattern for pattern, name in SPLITS.items() if name == "llama-bpe")
