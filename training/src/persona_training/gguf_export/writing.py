@@ -74,6 +74,11 @@ def write_gguf(
     )
 
 
+def tensor_kinds(path: Path) -> dict[str, int]:
+    """How many tensors of each type a file holds."""
+    return dict(Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors))
+
+
 def _describe(writer: gguf.GGUFWriter, shape: ModelShape, name: str, quantisation: Quantisation) -> None:
     writer.add_name(name)
     writer.add_type(gguf.GGUFType.MODEL)
