@@ -123,7 +123,7 @@ def _taken_up(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
     if time.monotonic() - record.info.get("idle_since", math.inf) > _ASK_AFTER_IDLE_SECONDS:
         try:
             connection.ping()
-        except connection.dbapi.Error as error:
+        except (connection.dbapi.Error, OSError) as error:
             raise InvalidatePoolError from error
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from memory_service.db import Database
 from memory_service.embeddings.queue import enqueue_embedding
-from memory_service.worker import Worker
+from memory_service.worker import Worker, repository
 from memory_service.worker.upkeep import prune_queue_log
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,7 +43,79 @@ async def test_small_jobs_become_one_batch(migrated_url: str, database: Database
         await store(database, "ana", [f"text {number}"])
     async with working(migrated_url, database, model):
         await until(lambda: _all_done(database, "ana"))
-    assert [len(call) for call in model.calls] == [16, 4]
+    assert [len(call) for call in model.calls] == [20]
+
+
+async def test_jobs_that_wait_for_the_model_are_looked_for_once(
+    migrated_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    waiting = repository.waiting
+
+    async def counted(*given: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await waiting(*given)
+
+    monkeypatch.setattr(repository, "waiting", counted)
+    for number in range(8):
+        await store(database, "ana", [f"text {number}"])
+    model = TinyEmbedder()
+    async with working(migrated_url, database, model, loaded=False):
+        await until(lambda: _all_picked(database))
+        model.gate.set()
+        await until(lambda: _no_jobs(database))
+    assert await statuses(database, "ana") == ["done"] * 8
+    assert looks == 1
+
+
+async def test_a_batch_that_was_not_stored_is_made_again_by_the_jobs_that_counted_on_it(
+    migrated_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = repository.store
+    failures = ["the disk is full"]
+
+    async def fails_once(*given: Any) -> None:
+        if failures:
+            raise OSError(failures.pop())
+        await keep(*given)
+
+    monkeypatch.setattr(repository, "store", fails_once)
+    await store(database, "ana", ["uno"])
+    await store(database, "ana", ["dos"])
+    model = TinyEmbedder()
+    async with working(migrated_url, database, model, loaded=False):
+        await until(lambda: _all_picked(database))
+        model.gate.set()
+        await until(lambda: _no_jobs(database))
+    assert await statuses(database, "ana") == ["done", "done"]
+    assert sorted(map(sorted, model.calls)) == [["dos", "uno"], ["dos", "uno"]]
+
+
+async def test_each_owner_has_batches_of_its_own(migrated_url: str, database: Database) -> None:
+    for number in range(3):
+        for owner in ("ana", "bea"):
+            await store(database, owner, [f"{owner} {number}"])
+    model = TinyEmbedder()
+    async with working(migrated_url, database, model):
+        await until(lambda: _no_jobs(database))
+    assert all(len({text.split()[0] for text in call}) == 1 for call in model.calls)
+    assert sum(map(len, model.calls)) == 6
+    assert await statuses(database, "ana") == await statuses(database, "bea") == ["done"] * 3
+
+
+async def test_more_rows_than_a_batch_are_embedded_once_each(migrated_url: str, database: Database) -> None:
+    await store(database, "ana", [f"{number:03}" for number in range(150)])
+    for number in range(5):
+        await store(database, "ana", [f"later {number}"])
+    model = TinyEmbedder()
+    async with working(migrated_url, database, model):
+        await until(lambda: _no_jobs(database))
+    assert set(await statuses(database, "ana")) == {"done"}
+    assert sorted(text for call in model.calls for text in call) == sorted(
+        [f"{number:03}" for number in range(150)] + [f"later {number}" for number in range(5)]
+    )
+    assert max(map(len, model.calls)) == 64
 
 
 async def test_a_job_that_runs_twice_changes_nothing(migrated_url: str, database: Database) -> None:
@@ -125,6 +198,17 @@ async def test_stopping_is_quick_and_gives_the_work_back(migrated_url: str, data
         await until(lambda: _all_done(database, "ana"))
 
 
+async def test_stopping_does_not_wait_for_a_long_call_of_the_model(migrated_url: str, database: Database) -> None:
+    await store(database, "ana", ["a paste of many pages"])
+    async with working(migrated_url, database, TinyEmbedder(wait_seconds=4)) as bench:
+        await until(lambda: _called(bench.model))
+        begun = time.monotonic()
+        await bench.worker.close()
+        assert time.monotonic() - begun < 1
+    assert await jobs(database) == ["queued"]
+    assert await statuses(database, "ana") == ["pending"]
+
+
 async def test_the_job_of_a_worker_that_died_is_taken_over(
     migrated_url: str, database: Database, superuser: AsyncEngine
 ) -> None:
@@ -163,6 +247,10 @@ async def _no_jobs(database: Database) -> bool:
 
 async def _picked(database: Database) -> bool:
     return await jobs(database) == ["picked"]
+
+
+async def _all_picked(database: Database) -> bool:
+    return set(await jobs(database)) == {"picked"}
 
 
 async def _called(model: TinyEmbedder) -> bool:

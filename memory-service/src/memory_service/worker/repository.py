@@ -1,17 +1,23 @@
 """What embedding reads and writes, the same for interactions and typed memories."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import TEXT, and_, bindparam, cast, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import TEXT, Integer, Select, all_, and_, any_, bindparam, cast, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import Update
 
 from memory_service.embeddings.sources import Source
 from memory_service.models import Embedding, RecallDocument
+
+# Statements are composed once, and their ids are one array: PostgreSQL prepares them once, however many ids there are.
+_IDS = ARRAY(PGUUID(as_uuid=True))
 
 
 async def waiting(
@@ -21,12 +27,18 @@ async def waiting(
 
     Many small jobs become one batch so, and a job whose rows went with an earlier batch finds nothing.
     """
+    given = {"asked": list(asked), "busy": list(busy), "batch": batch}
+    return (await connection.execute(_waiting(source), given)).all()
+
+
+@cache
+def _waiting(source: Source) -> Select[*tuple[Any, ...]]:
     table = source.table
-    is_pending = and_(table.embedding_status == "pending", table.id.not_in(busy))
-    is_asked = table.id.in_(asked)
+    is_pending = and_(table.embedding_status == "pending", table.id != all_(bindparam("busy", type_=_IDS)))
+    is_asked = table.id == any_(bindparam("asked", type_=_IDS))
     any_left = select(table.id).where(is_asked, is_pending).correlate(None).exists()
     statement = select(table.id, *source.columns).where(is_pending, any_left)
-    return (await connection.execute(statement.order_by(is_asked.desc(), table.id).limit(batch))).all()
+    return statement.order_by(is_asked.desc(), table.id).limit(bindparam("batch", type_=Integer()))
 
 
 async def pending(connection: AsyncConnection, source: Source, most: int) -> Sequence[UUID]:
@@ -41,32 +53,46 @@ async def store(
 ) -> None:
     """Keep `vectors` (as PostgreSQL reads them) by the row they belong to, the whole text's first, then its passages'.
 
-    Rows deleted in the meantime are left out; rows that got their vectors in the meantime keep them.
+    Nothing is pending for these rows any more. Rows deleted in the meantime are left out; rows that got their vectors in
+    the meantime keep them.
     """
+    if not vectors:
+        return
     # Rows before their documents, as a deletion goes: the other way round the two would wait for each other.
-    table = source.table
-    await connection.execute(
-        select(table.id).where(table.id.in_(vectors)).order_by(table.id).with_for_update(key_share=True)
+    await settle(connection, source, list(vectors), "done")
+    parts = [(row, part, vector) for row, made in vectors.items() for part, vector in enumerate(made)]
+    given = {
+        "rows": [row for row, _, _ in parts],
+        "parts": [part for _, part, _ in parts],
+        "vectors": [vector for _, _, vector in parts],
+        "model_id": model_id,
+    }
+    await connection.execute(_store(source), given)
+
+
+@cache
+def _store(source: Source) -> Insert:
+    columns = (
+        bindparam("rows", type_=_IDS),
+        bindparam("parts", type_=ARRAY(Integer)),
+        bindparam("vectors", type_=ARRAY(TEXT)),
     )
-    statement = select(
-        RecallDocument.id, RecallDocument.owner_id, RecallDocument.user_id, source.document_of.label("row")
+    made = func.unnest(*columns).table_valued("one", "part", "vector").render_derived(name="made")
+    kept = (
+        select(
+            RecallDocument.owner_id,
+            RecallDocument.user_id,
+            RecallDocument.id,
+            bindparam("model_id", type_=Integer()),
+            made.c.part,
+            cast(made.c.vector, HALFVEC()),
+        )
+        .join_from(made, RecallDocument, source.document_of == made.c.one)
+        # A document that is being deleted is waited for, and then left out.
+        .with_for_update(read=True, key_share=True, of=RecallDocument)
     )
-    statement = statement.where(source.document_of.in_(vectors)).with_for_update(read=True, key_share=True)
-    rows = [
-        {
-            "owner_id": document.owner_id,
-            "user_id": document.user_id,
-            "document_id": document.id,
-            "model_id": model_id,
-            "part": part,
-            "vector": vector,
-        }
-        for document in (await connection.execute(statement)).all()
-        for part, vector in enumerate(vectors[document.row])
-    ]
-    if rows:
-        as_vector = cast(bindparam("vector", type_=TEXT), HALFVEC())
-        await connection.execute(insert(Embedding).values(embedding=as_vector).on_conflict_do_nothing(), rows)
+    into = ["owner_id", "user_id", "document_id", "model_id", "part", "embedding"]
+    return insert(Embedding).from_select(into, kept).on_conflict_do_nothing()
 
 
 async def settle(
@@ -74,5 +100,14 @@ async def settle(
 ) -> None:
     """Nothing is pending any more for these rows."""
     if ids:
-        table = source.table
-        await connection.execute(update(table).where(table.id.in_(ids)).values(embedding_status=status))
+        await connection.execute(_settle(source), {"ids": list(ids), "status": status})
+
+
+@cache
+def _settle(source: Source) -> Update:
+    table = source.table
+    mine = select(table.id).where(table.id == any_(bindparam("ids", type_=_IDS)))
+    # Locked in the order of their ids, as everybody locks several rows.
+    locked = mine.order_by(table.id).with_for_update(key_share=True).subquery()
+    values = {"embedding_status": bindparam("status", type_=TEXT)}
+    return update(table).where(table.id == locked.c.id).values(values)

@@ -20,11 +20,12 @@ from memory_service.health import PartHealth
 from memory_service.llm.model import LanguageModel
 from memory_service.topics import service as topics
 from memory_service.worker.embedding import EmbeddingWork
+from memory_service.worker.pacing import PacedDriver
 from memory_service.worker.upkeep import prune_queue_log
 
 log = logging.getLogger(__name__)
 
-# A new job wakes the worker at once; this only bounds how late a job due later, or one whose signal got lost, is seen.
+# A new job wakes the worker (pacing.py); this only bounds how late a job due later, or one whose signal got lost, is seen.
 _LOOK_EVERY = timedelta(seconds=1)
 # A job whose worker has not been heard of for this long is taken over.
 _TAKE_OVER_AFTER = timedelta(seconds=30)
@@ -128,7 +129,7 @@ class Worker:
         """Take jobs until told to stop, or until the database goes away."""
         arguments = asyncpg_arguments(self._url)
         async with asyncpg.create_pool(**arguments, min_size=0, max_size=4, timeout=5, reset=_as_it_is) as pool:
-            self._queue = self._register(PgQueuer.from_asyncpg_pool(pool))
+            self._queue = self._register(PgQueuer(PacedDriver(pool)))
             if self._stopping.is_set():
                 return
             self._status = "ok"
