@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +30,9 @@ from persona_training.settings import Settings
 # Most answers of an 8B chat model to such questions end within it; longer ones are cut after their last whole sentence.
 SAMPLING = Sampling(temperature=0.0, max_new_tokens=160)
 SENTENCE_ENDS = ".!?…»\n"
+# Greedy decoding may fall into a loop, which nobody wants rehearsed. Text that zlib shrinks by more than this repeats itself;
+# the threshold is Whisper's for the same failure (Radford et al. 2022, arXiv 2212.04356, section 4.5).
+MOST_COMPRESSION = 2.4
 
 
 def general_dataset(
@@ -45,7 +49,7 @@ def general_dataset(
     if recipe.general_share == 0:
         return None
     if given:
-        dataset = load_dataset(given, settings.exports_dir)
+        dataset = load_dataset(given, settings.exports_dir, val_share=0.0)
         display.fact(
             "general", f"{recipe.general_share:.0%} of each epoch from {dataset.name}: given on the command line"
         )
@@ -97,7 +101,13 @@ def _answered(base: BaseModel, recipe: Recipe, prompts: Sequence[str]) -> list[t
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return [(prompt, reply) for prompt, reply in told if reply]
+    return [(prompt, reply) for prompt, reply in told if reply and not repeats_itself(reply)]
+
+
+def repeats_itself(text: str) -> bool:
+    """True for text caught in a loop."""
+    written = text.encode()
+    return len(written) / len(zlib.compress(written)) > MOST_COMPRESSION
 
 
 def _whole(reply: str, replier: TransformersReplier) -> str:
