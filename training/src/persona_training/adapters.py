@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def write_json(path: Path, value: object) -> None:
         unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
+        with suppress(OSError):  # on a full disk the half that was written takes room from whoever tries next
+            unfinished.unlink(missing_ok=True)
         raise StorageError(f"Cannot write {path}: {error.strerror}. Free some space or choose --output-dir.") from error
 
 

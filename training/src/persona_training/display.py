@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from persona_training.chat_template import Example, preview
+from persona_training.findings import Check, show
 from persona_training.tiny.build import Progress as TinyProgress
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ class Display:
             shown = part.replace("\n", "⏎")
             text.append(f"[{shown}]" if learned else shown, style="green" if learned else "dim")
         self.console.print(text)
+
+    def checks(self, title: str, found: Sequence[Check]) -> None:
+        """A table of findings, under a line that counts them."""
+        levels = [check.level for check in found]
+        counts = f"{levels.count('ok')} ok, {levels.count('note')} to note, {levels.count('fail')} in the way"
+        self.fact(title, counts)
+        show(found, self.console)
 
     @contextmanager
     def building_base(self) -> Iterator[TinyProgress]:
@@ -75,7 +83,7 @@ class Display:
         self._advance(
             line["step"],
             line["total_steps"],
-            f"loss {line['loss']:.3f} · {line['tokens_per_second']:.0f} tokens/s · {line['eta_seconds']:.0f} s left",
+            f"loss {line['loss']:.3f} · {line['tokens_per_second']:.0f} tokens/s · {_duration(line['eta_seconds'])} left",
         )
 
     def _new_bar(self, label: str) -> Progress:
@@ -107,3 +115,13 @@ class Display:
         if self._bar is not None and self.console.is_terminal:
             self._bar.stop()
         self._bar = None
+
+
+def _duration(seconds: float) -> str:
+    """ "42 s", "3 min 05 s", "2 h 07 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

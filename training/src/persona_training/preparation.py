@@ -48,6 +48,7 @@ class Request:
         general_dataset: neutral rows to mix in; empty takes the base's own replies.
         skill: name of a skill layer; None takes the dataset's.
         half_life_weeks: rebuild layer 2 over all weeks with this half-life; None trains one week.
+        allow_personal_data: why rows that hold personal data or access keys may be learned; None refuses them.
     """
 
     recipe: Recipe
@@ -59,6 +60,7 @@ class Request:
     general_dataset: Sequence[str] = ()
     skill: str | None = None
     half_life_weeks: float | None = None
+    allow_personal_data: str | None = None
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,45 @@ from persona_training.errors import StorageError
 
 # Readers call a running run dead after 30 s without a heartbeat; three missed ones fit in between.
 HEARTBEAT_SECONDS = 5.0
+DEAD_AFTER_SECONDS = 30.0
+# Held on the disk while the run goes on and given back when it ends: a full disk then still takes the reason.
+BALLAST_BYTES = 64 << 10
+BALLAST = ".ballast"
 
 
 def now() -> str:
     """This instant in UTC, as every manifest writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a run's `run.json` says."""
+
+    status: str
+    pid: int
+    heartbeat_at: datetime
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process of this machine is at it now: a fresh heartbeat, and a process of that number."""
+        silent = (datetime.now(UTC) - self.heartbeat_at).total_seconds()
+        return self.status in ("running", "queued") and silent < DEAD_AFTER_SECONDS and _exists(self.pid)
+
+
+def read_state(folder: Path) -> RunState | None:
+    """The state of a run, or None where its folder tells none."""
+    try:
+        state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return RunState(state["status"], state["pid"], datetime.fromisoformat(state["heartbeat_at"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _exists(pid: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(pid))
 
 
 @dataclass
@@ -60,8 +94,9 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / BALLAST).write_bytes(b"\0" * BALLAST_BYTES)
         except OSError as error:
-            raise StorageError(f"Cannot create {self.path}: {error.strerror}. Choose another --output-dir.") from error
+            raise StorageError(f"Cannot write {self.path}: {error.strerror}. Choose another --output-dir.") from error
         self._state = {
             "adapter_id": self.adapter_id,
             "pid": os.getpid(),
@@ -72,10 +107,21 @@ class RunFolder:
             "heartbeat_at": now(),
             "started_at": now(),
             "message": "",
+            "waiting_for": None,
         }
         self.update()
         self._beat = threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True)
         self._beat.start()
+
+    def wait(self, message: str, device: str, adapter_id: str, since: str) -> None:
+        """The device is another run's: say whose, as long as it lasts."""
+        holder = {"device": device, "adapter_id": adapter_id, "since": since}
+        if self._state["waiting_for"] != holder:
+            self.update(status="queued", stage="waiting", message=message, started_at=None, waiting_for=holder)
+
+    def begin(self) -> None:
+        """It is this run's turn."""
+        self.update(status="running", stage="starting", message="", started_at=now(), waiting_for=None)
 
     def begin_steps(self, total_steps: int, first_step: int, epoch_rows: int, rows_per_step: int) -> None:
         """Fix the run's length; on resume, drop the metrics of steps after the checkpoint, which are done again."""
@@ -85,7 +131,7 @@ class RunFolder:
         if kept:
             self._seconds_before, self._tokens_before = kept[-1]["elapsed_seconds"], kept[-1]["tokens"]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        self._guarded(lambda: (self.path / "metrics.jsonl").write_text(text, encoding="utf-8"))
+        self._guarded(lambda: self._rewrite_metrics(text))
         self._begun = time.monotonic()
         self.update(step=first_step, total_steps=total_steps)
 
@@ -129,15 +175,30 @@ class RunFolder:
             write_json(self.path / "run.json", self._state)
 
     def close(self, status: str, message: str) -> None:
-        """Write the final status and stop the heartbeat."""
+        """Write the final status and stop the heartbeat.
+
+        Raises:
+            StorageError: the disk does not even take that.
+        """
         self._closed.set()
         if self._beat is not None:
             self._beat.join()
-        self.update(status=status, stage=status, message=message)
+        (self.path / BALLAST).unlink(missing_ok=True)
+        self.update(status=status, stage=status, message=message, waiting_for=None)
 
     def _heartbeat(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS - 2):
-            self.update()
+            try:
+                self.update()
+            except StorageError:
+                # The next metrics line meets the same full disk where it can end the run; this thread cannot.
+                continue
+
+    def _rewrite_metrics(self, text: str) -> None:
+        """Replace the file in one go: a kill in between must not cost the curve so far."""
+        unfinished = self.path / f".metrics.jsonl.{os.getpid()}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(self.path / "metrics.jsonl")
 
     def _append(self, line: str) -> None:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:

@@ -55,6 +55,7 @@ def run_manifest(prepared: Prepared, adapter_id: str) -> Manifest:
         "dataset": {**_pin(dataset), "export_id": dataset.export_id, "rows": _own_rows(prepared)},
         "replay": _replay_pins(prepared),
         "rebuild": _rebuild_pin(prepared.data.rebuild),
+        "personal_data_allowed": prepared.request.allow_personal_data,
         "recipe": {"name": recipe.name, "sha256": recipe.sha256, "config": recipe.as_dict()},
         "backend": recipe.backend,
         "device": str(prepared.hardware.device),
@@ -103,6 +104,7 @@ def resumed_request(manifest: Manifest) -> Request:
         general_dataset=mixed["general"],
         skill=manifest.get("skill"),
         half_life_weeks=rebuild["half_life_weeks"] if rebuild else None,
+        allow_personal_data=manifest.get("personal_data_allowed"),
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import click
 
 from persona_training.backends import BACKENDS
+from persona_training.cards import choose_card
 from persona_training.config import Recipe, read_recipe
 from persona_training.datasets import load_dataset
+from persona_training.device_queue import memory_for_next_run
 from persona_training.display import Display
 from persona_training.errors import RecipeError
 from persona_training.parents import adapter_folder
@@ -22,7 +24,7 @@ from persona_training.preparation import Request
 from persona_training.rebuild import HALF_LIFE_WEEKS
 from persona_training.registry import register
 from persona_training.settings import Settings
-from persona_training.training_run import RunResult, resume, train
+from persona_training.training_run import RunResult, look, resume, train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # What a shell reports for a program ended by Ctrl-C.
@@ -47,6 +49,9 @@ def _shared_options(command: F) -> F:
         click.option(
             "--recipe", "--config", "config", type=click.Path(path_type=Path), help="YAML file; see training/configs/."
         ),
+        click.option(
+            "--card", type=click.IntRange(min=1), metavar="GB", help="Settings for such a card, not for what is free."
+        ),
         click.option("--base-model", help='"tiny" (built here), a model folder, or a model hub id.'),
         click.option("--output-dir", type=click.Path(path_type=Path), help="Instead of LORA_ADAPTERS_DIR."),
         click.option("--resume", "resume_id", metavar="ADAPTER_ID", help="Continue an interrupted run as it was."),
@@ -55,6 +60,13 @@ def _shared_options(command: F) -> F:
         click.option("--seed", type=int, help="Of weights, order, replay draw and dropout."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
         click.option("--backend", type=click.Choice(list(BACKENDS)), help="Instead of the recipe's."),
+        click.option("--preflight-only", is_flag=True, help="Check everything a run would check, and write nothing."),
+        click.option("--no-wait", is_flag=True, help="Exit with code 3 if another run has the device."),
+        click.option(
+            "--allow-personal-data",
+            metavar="REASON",
+            help="Learn rows that hold some; the reason goes into the manifest.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -139,9 +151,13 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         return
     if given["resume_id"]:
         _refuse_changes(given)
-        result = resume(given["resume_id"], settings, display)
+        result = resume(given["resume_id"], settings, display, wait=not given["no_wait"])
+    elif given["preflight_only"]:
+        look(_request(kind, given, display), settings, display)
+        display.fact("ready", "nothing is in the way; nothing was written. Leave out --preflight-only to train")
+        return
     else:
-        result = train(_request(kind, given, display), settings, display)
+        result = train(_request(kind, given, display), settings, display, wait=not given["no_wait"])
     _conclude(result, settings, display)
 
 
@@ -156,12 +172,19 @@ def _request(kind: str, given: dict[str, Any], display: Display) -> Request:
         replay_dataset=given.get("replay_dataset", ()),
         general_dataset=given.get("general_dataset", ()),
         skill=given.get("skill"),
+        allow_personal_data=given["allow_personal_data"],
         half_life_weeks=(given["half_life"] or HALF_LIFE_WEEKS) if given.get("rebuild") else None,
     )
 
 
 def _recipe(kind: str, given: dict[str, Any], display: Display) -> Recipe:
-    recipe = read_recipe(given["config"] or _default_config(kind, given, display))
+    path = given["config"] or _default_config(kind, given, display)
+    card, why = choose_card(
+        path, given["card"], memory_for_next_run(given["device"] or "auto", Settings.from_env().data_dir)
+    )
+    if why:
+        display.fact("card", why)
+    recipe = read_recipe(path, card)
     if recipe.kind != kind:
         what = f"a {recipe.kind} recipe (layer {recipe.layer}, objective {recipe.objective})"
         raise RecipeError(f"{given['config']} is {what}; this command trains a {kind} layer.")
@@ -199,7 +222,7 @@ def _default_config(kind: str, given: dict[str, Any], display: Display) -> Path:
 
 
 def _refuse_changes(given: dict[str, Any]) -> None:
-    kept = {"resume_id", "output_dir", "register_id"}
+    kept = {"resume_id", "output_dir", "register_id", "no_wait"}
     changed = sorted(name for name, value in given.items() if name not in kept and value not in (None, (), False))
     if changed:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
@@ -210,7 +233,7 @@ def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
     adapter_id = result.manifest["adapter_id"]
     command = SCRIPTS[result.manifest.get("kind") or {1: "personality", 2: "episodic"}[result.manifest["layer"]]]
     if result.interrupted:
-        display.fact("stopped", f"checkpoint saved. Continue with: python training/{command} --resume {adapter_id}")
+        display.fact("stopped", f"nothing done is lost. Continue with: python training/{command} --resume {adapter_id}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     figures = result.manifest["result"]
     held_out = "" if figures["eval_loss"] is None else f", held-out {figures['eval_loss']:.3f}"

@@ -1,27 +1,27 @@
 """One training run from request to finished adapter, the story all layers share.
 
-Prepare, show, train, save, pin, register. A stop request saves a checkpoint; `resume` continues to the same weights an
-uninterrupted run would have reached.
+Prepare, check, wait for the device, train, save, pin, register. A stop request saves a checkpoint; `resume` continues to
+the same weights an uninterrupted run would have reached.
 """
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from persona_training.adapters import WEIGHTS_FILE, Manifest, read_adapter, write_json
 from persona_training.backends.backend import Job, Outcome, Step
+from persona_training.device_queue import Device, DeviceInUseError, StoppedWaiting, find_device
 from persona_training.display import Display
-from persona_training.errors import AdapterError, PersonaTrainingError, StorageError
+from persona_training.errors import AdapterError
 from persona_training.hashing import sha256_file
 from persona_training.parents import adapter_folder, only_read
+from persona_training.preflight import preflight, require
+from persona_training.preflight_room import check_memory
 from persona_training.preparation import Prepared, Request, prepare
-from persona_training.run_folder import RunFolder, now
+from persona_training.run_endings import failures_recorded, stopped_by_signals
+from persona_training.run_folder import RunFolder, now, read_state
 from persona_training.run_manifest import (
     changed_libraries,
     check_unchanged,
@@ -30,6 +30,8 @@ from persona_training.run_manifest import (
     run_manifest,
 )
 from persona_training.settings import Settings
+from persona_training.tensorboard_events import TensorboardEvents, tensorboard_installed
+from persona_training.turn import Turn
 
 
 @dataclass(frozen=True)
@@ -47,38 +49,85 @@ class RunResult:
 
 @dataclass
 class _Watch:
-    """Carries steps to the run's files and to the display."""
+    """Carries steps to the run's files, to TensorBoard and to the display."""
 
     run: RunFolder
     display: Display
     stop: threading.Event = field(default_factory=threading.Event)
+    events: TensorboardEvents | None = None
+
+    def begin(self, steps: int, done: int, epoch_rows: int, rows_per_step: int) -> None:
+        """The run's length is known."""
+        self.run.begin_steps(steps, done, epoch_rows, rows_per_step)
+        if tensorboard_installed():
+            self.events = TensorboardEvents(self.run.path, self.run.metrics())
+        else:
+            self.display.fact("tensorboard", 'no events: not installed (pip install "casiopy-training[tensorboard]")')
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        if self.events is not None:
+            self.events.close()
 
     def stage(self, name: str) -> None:
         self.run.update(stage=name)
 
     def step(self, step: Step) -> None:
-        self.display.step(self.run.add(step))
+        line = self.run.add(step)
+        if self.events is not None:
+            self.events.add(line)
+        self.display.step(line)
 
     def should_stop(self) -> bool:
         return self.stop.is_set()
 
 
-def train(request: Request, settings: Settings, display: Display) -> RunResult:
-    """Train a new adapter into `settings.adapters_dir`.
+def train(request: Request, settings: Settings, display: Display, wait: bool = True) -> RunResult:
+    """Train a new adapter into `settings.adapters_dir`, once its device is free.
+
+    Args:
+        request: what to learn and how.
+        settings: the folders.
+        display: shows it.
+        wait: False refuses a device that another run has.
 
     Raises:
-        PersonaTrainingError: whatever stands in the way, with what to do.
+        PreflightError: something is in the way; nothing was written.
+        DeviceInUseError: another run has the device, and `wait` is False; nothing was written.
+        PersonaTrainingError: whatever else stands in the way, with what to do.
+    """
+    prepared, device = look(request, settings, display, wait)
+    adapter_id, folder = claim_folder(prepared, settings.adapters_dir)
+    return _run(prepared, run_manifest(prepared, adapter_id), folder, None, device, display, wait)
+
+
+def look(request: Request, settings: Settings, display: Display, wait: bool = True) -> tuple[Prepared, Device]:
+    """Everything that `train` does before its first step: prepare, check, and write nothing.
+
+    Raises:
+        PersonaTrainingError: as `train`.
     """
     prepared = prepare(request, settings, display)
-    adapter_id, folder = claim_folder(prepared, settings.adapters_dir)
-    return _run(prepared, run_manifest(prepared, adapter_id), folder, None, display)
+    device = find_device(prepared.hardware.device, settings.data_dir)
+    preflight(prepared, settings, display, device_in_use=_in_use(device, wait))
+    return prepared, device
 
 
-def resume(adapter_id: str, settings: Settings, display: Display) -> RunResult:
+def _in_use(device: Device, wait: bool) -> bool:
+    holder = device.holder()
+    if holder is not None and not wait:
+        raise DeviceInUseError(holder, device)
+    return holder is not None
+
+
+def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = True) -> RunResult:
     """Continue an interrupted, failed or killed run from its last complete checkpoint, or from the start without one.
 
     Raises:
-        AdapterError: the run is finished, or something it was made of has changed.
+        AdapterError: the run is finished, is still going on, or something it was made of has changed.
+        PersonaTrainingError: as `train`.
     """
     from persona_training.backends.hf import latest_checkpoint
 
@@ -86,14 +135,52 @@ def resume(adapter_id: str, settings: Settings, display: Display) -> RunResult:
     manifest = read_adapter(folder)
     if manifest["status"] == "finished":
         raise AdapterError(f"{manifest['adapter_id']} is finished; there is nothing to resume.")
-    prepared = prepare(resumed_request(manifest), settings, display)
+    _refuse_if_alive(folder, manifest)
+    prepared, device = look(resumed_request(manifest), settings, display, wait)
     check_unchanged(manifest, prepared)
     if changed := changed_libraries(manifest):
         display.fact("WARNING", f"not the libraries it began with, its last bits may differ: {', '.join(changed)}")
-    return _run(prepared, manifest, folder, latest_checkpoint(folder), display)
+    return _run(prepared, manifest, folder, latest_checkpoint(folder), device, display, wait)
 
 
-def _run(prepared: Prepared, manifest: Manifest, folder: Path, checkpoint: Path | None, display: Display) -> RunResult:
+def _refuse_if_alive(folder: Path, manifest: Manifest) -> None:
+    """Two processes on one folder would ruin it: a run with a fresh heartbeat is left alone."""
+    state = read_state(folder)
+    if state is not None and state.alive:
+        raise AdapterError(
+            f"{manifest['adapter_id']} is {state.status} in process {state.pid}. Stop it first (Ctrl-C or kill {state.pid})."
+        )
+
+
+def _run(
+    prepared: Prepared,
+    manifest: Manifest,
+    folder: Path,
+    checkpoint: Path | None,
+    device: Device,
+    display: Display,
+    wait: bool,
+) -> RunResult:
+    display.fact("adapter", manifest["adapter_id"])
+    run = RunFolder(folder, manifest["adapter_id"])
+    watch = _Watch(run, display)
+    run.open()
+    with failures_recorded(run, manifest), stopped_by_signals(watch.stop):
+        manifest.update(status="running")
+        write_json(folder / "manifest.json", manifest)
+        turn = Turn(run, display, device, watch.should_stop)
+        try:
+            with turn.taken(wait):
+                if turn.waited:
+                    require(check_memory(prepared, device_in_use=False))
+                outcome = _learn(prepared, folder, checkpoint, watch)
+                _close(prepared, manifest, run, outcome)
+        except StoppedWaiting:
+            _interrupt(manifest, run, "Stopped while waiting")
+    return RunResult(folder, manifest)
+
+
+def _learn(prepared: Prepared, folder: Path, checkpoint: Path | None, watch: _Watch) -> Outcome:
     from persona_training.backends import choose_backend
     from persona_training.backends.hf import checkpoint_step
 
@@ -110,28 +197,18 @@ def _run(prepared: Prepared, manifest: Manifest, folder: Path, checkpoint: Path 
         checkpoint,
     )
     done = checkpoint_step(checkpoint) if checkpoint else 0
-    display.fact("adapter", f"{manifest['adapter_id']}" + (f", resumed after step {done}" if done else ""))
-    run = RunFolder(folder, manifest["adapter_id"])
-    run.open()
-    with _failures_recorded(run, manifest):
-        manifest.update(status="running")
-        write_json(folder / "manifest.json", manifest)
-        per_step = recipe.steps.batch_size * recipe.steps.gradient_accumulation
-        run.begin_steps(prepared.schedule.steps, done, prepared.schedule.epoch_rows, per_step)
-        watch = _Watch(run, display)
-        bar = display.training("training", prepared.schedule.steps, done)
-        with only_read(prepared.parents), stopped_by_signals(watch.stop), bar:
-            outcome = backend.train(job, watch)
-        _close(prepared, manifest, run, outcome)
-    return RunResult(folder, manifest)
+    if done:
+        watch.display.fact("resumed", f"after step {done}, from {checkpoint}")
+    per_step = recipe.steps.batch_size * recipe.steps.gradient_accumulation
+    watch.begin(prepared.schedule.steps, done, prepared.schedule.epoch_rows, per_step)
+    with watch, only_read(prepared.parents), watch.display.training("training", prepared.schedule.steps, done):
+        return backend.train(job, watch)
 
 
 def _close(prepared: Prepared, manifest: Manifest, run: RunFolder, outcome: Outcome) -> None:
-    adapter_id, folder = manifest["adapter_id"], run.path
+    folder = run.path
     if outcome.interrupted:
-        manifest.update(status="interrupted")
-        write_json(folder / "manifest.json", manifest)
-        run.close("interrupted", f"Stopped after step {outcome.steps}. Continue with --resume {adapter_id}")
+        _interrupt(manifest, run, f"Stopped after step {outcome.steps}")
         return
     prepared.tokenizer.save_pretrained(str(folder))
     lines = run.metrics()
@@ -156,56 +233,7 @@ def _close(prepared: Prepared, manifest: Manifest, run: RunFolder, outcome: Outc
     run.close("finished", f"{outcome.steps} steps in {seconds:.0f} s")
 
 
-@contextmanager
-def _failures_recorded(run: RunFolder, manifest: Manifest) -> Iterator[None]:
-    """Whatever goes wrong, the run's files say so; disk and memory failures become messages with advice."""
-    import torch
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except PersonaTrainingError as error:
-        _record_failure(run, manifest, error.message)
-        raise
-    except torch.OutOfMemoryError as error:
-        advice = "The GPU's memory is full. Lower steps.batch_size or max_length, or set gradient_checkpointing: true."
-        _record_failure(run, manifest, advice)
-        raise PersonaTrainingError(advice) from error
-    except (OSError, SafetensorError) as error:
-        advice = f"Writing the adapter failed: {error}. Free some space, then --resume {manifest['adapter_id']}."
-        _record_failure(run, manifest, advice)
-        raise StorageError(advice) from error
-    except BaseException as error:
-        _record_failure(run, manifest, f"{type(error).__name__}: {error}")
-        raise
-
-
-def _record_failure(run: RunFolder, manifest: Manifest, message: str) -> None:
-    manifest.update(status="failed")
-    try:
-        run.close("failed", message)
-        write_json(run.path / "manifest.json", manifest)
-    except StorageError:
-        # The disk that failed the run cannot take its obituary either; the message still reaches the console.
-        return
-
-
-@contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the run to stop at the next step; a second one ends the process the usual way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(manifest: Manifest, run: RunFolder, what: str) -> None:
+    manifest.update(status="interrupted")
+    write_json(run.path / "manifest.json", manifest)
+    run.close("interrupted", f"{what}. Continue with --resume {run.adapter_id}")

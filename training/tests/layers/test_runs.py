@@ -156,7 +156,8 @@ def test_a_run_is_not_resumed_on_a_changed_dataset(
 
     with monkeypatch.context() as patched:
         stop_after(patched, 2)
-        stopped = train(Request(small_recipe(world.base), [str(rows)]), world.settings, display)
+        request = Request(small_recipe(world.base), [str(rows)], allow_personal_data="invented people")
+        stopped = train(request, world.settings, display)
     rows.write_text("".join(lines[:31]), encoding="utf-8")
     with pytest.raises(DatasetError, match="has changed"):
         resume(stopped.manifest["adapter_id"], world.settings, display)
