@@ -41,6 +41,22 @@ async def test_registering_is_idempotent(client: httpx.AsyncClient) -> None:
     assert "other weights" in other["detail"]
 
 
+async def test_layer_3_stands_beside_the_weeks(client: httpx.AsyncClient) -> None:
+    ground = await register(client)
+    parent = {"adapter_id": ADAPTER, "weights_sha256": ground["weights_sha256"]}
+    general = {"kind": "general", "export_id": "general-1a2b3c4d.jsonl", "sha256": A, "share": 0.1, "rows": 4}
+    for adapter_id, changes in (
+        ("episodic-2026-w05-rebuild-20260202T120000", {"layer": 2, "week": {"year": 2026, "number": 5}}),
+        ("skill-tarot-20260202T120001", {"layer": 3, "kind": "skill", "skill": "tarot", "replay": [general]}),
+        ("preference-20260202T120002", {"layer": 3, "kind": "preference", "skill": None}),
+    ):
+        stored = await register(client, adapter_id=adapter_id, parent=parent, **changes)
+        assert (stored["layer"], stored["week"], stored["parent"]) == (changes["layer"], changes.get("week"), parent)
+        assert stored["manifest"] == manifest(adapter_id, parent=parent, **changes)
+        assert (await client.get(f"/adapters/{adapter_id}")).json() == stored
+    assert (await client.get("/adapters")).json()["total"] == 4
+
+
 async def test_the_gate_has_the_last_word(client: httpx.AsyncClient) -> None:
     await register(client)
     answer = await client.post(f"/adapters/{ADAPTER}/report", json=report(verdict="fail", reasons=["style lost"]))
@@ -162,12 +178,26 @@ BROKEN_MANIFESTS: list[tuple[str, object]] = [
     ("created_at", "yesterday"),
     ("finished_at", None),
 ]
+REBUILT_WEEK = {
+    "year": 2026,
+    "number": 4,
+    "export_id": "episodic-2026-w04-1a2b3c4d",
+    "sha256": A,
+    "share": 0.5,
+    "rows": 6,
+    "of": 12,
+}
 VALID_MANIFESTS: list[tuple[str, object]] = [
     ("layer", 2),
     ("week", {"year": 2026, "number": 4}),
     ("parent", {"adapter_id": "personality-20260101T000000", "weights_sha256": A}),
     ("dataset.export_id", "personality-1a2b3c4d"),
     ("replay", [{"export_id": "personality-1a2b3c4d", "share": 0.3, "rows": 12}]),
+    ("replay", [{"kind": "general", "export_id": "general-1a2b3c4d.jsonl", "sha256": A, "share": 0.05, "rows": 3}]),
+    ("layer", 3),
+    ("kind", "skill"),
+    ("skill", "tarot"),
+    ("rebuild", {"half_life_weeks": 8.0, "weeks": [REBUILT_WEEK]}),
     ("result.eval_loss", 2),
     ("base_model.sha256", None),
     ("further", {"anything": True}),
