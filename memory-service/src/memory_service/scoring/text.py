@@ -14,6 +14,8 @@ _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 def strip_accents(text: str) -> str:
     """`qué ilusión` → `que ilusion`: viewers and models drop accents, rules must not care."""
+    if text.isascii():
+        return text
     decomposed = unicodedata.normalize("NFD", text)
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
