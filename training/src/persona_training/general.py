@@ -23,6 +23,7 @@ from persona_training.datasets import Dataset, load_dataset
 from persona_training.display import Display
 from persona_training.errors import DatasetError, StorageError
 from persona_training.generation import Sampling, TransformersReplier, load_transformers_replier
+from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file, sha256_json
 from persona_training.messages import Message
 from persona_training.settings import Settings
@@ -74,7 +75,7 @@ def own_replies(base: BaseModel, recipe: Recipe, folder: Path) -> tuple[Dataset,
     """The base's replies and how they were come by, made once per base and prompts and kept in `folder`."""
     prompts = shipped_prompts()
     sampling = {"temperature": SAMPLING.temperature, "max_new_tokens": SAMPLING.max_new_tokens}
-    key = sha256_json({"base": base.sha256, "prompts": prompts, "sampling": sampling})
+    key = sha256_json({"base": base.sha256, "4bit": recipe.load_in_4bit, "prompts": prompts, "sampling": sampling})
     path = folder / f"general-{key[:12]}.jsonl"
     seal = path.with_suffix(".json")
     if path.is_file() and seal.is_file():
@@ -94,14 +95,34 @@ def _answered(base: BaseModel, recipe: Recipe, prompts: Sequence[str]) -> list[t
 
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    replier = load_transformers_replier(base.folder, device=recipe.device)
-    replies = replier.reply([[Message(role="user", content=prompt)] for prompt in prompts], SAMPLING, seed=0)
+    try:
+        replier = _replier(base, recipe)
+        replies = replier.reply([[Message(role="user", content=prompt)] for prompt in prompts], SAMPLING, seed=0)
+    except torch.OutOfMemoryError as error:
+        raise DatasetError(
+            "The GPU has no room for the base's own replies to neutral prompts. Wait until it is free, or give "
+            "--general-dataset FILE, or --general-share 0."
+        ) from error
     told = [(prompt, _whole(reply, replier)) for prompt, reply in zip(prompts, replies, strict=True)]
+    # The training that follows needs the room.
     del replier
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return [(prompt, reply) for prompt, reply in told if reply and not repeats_itself(reply)]
+
+
+def _replier(base: BaseModel, recipe: Recipe) -> TransformersReplier:
+    """The base as the run will hold it: a card that trains in 4 bits has no room for 16."""
+    if not recipe.load_in_4bit:
+        return load_transformers_replier(base.folder, device=recipe.device)
+    from persona_training.backends.lora import load_in_four_bits
+    from persona_training.models import load_tokenizer
+
+    hardware = choose_hardware(recipe.device, recipe.dtype)
+    model = load_in_four_bits(base.folder, hardware)
+    model.eval()  # type: ignore[no-untyped-call]
+    return TransformersReplier(base.name, model, load_tokenizer(base.folder), hardware.device)
 
 
 def repeats_itself(text: str) -> bool:

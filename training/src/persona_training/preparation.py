@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_training.adapters import Manifest, finished_adapter
+from persona_training.backends import choose_backend
 from persona_training.bases import BaseModel, find_base
 from persona_training.config import LAYER_3, Recipe
 from persona_training.datasets import Dataset, load_dataset
@@ -119,8 +120,7 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     request = dataclasses.replace(request, recipe=_fitting(request.recipe, dataset, display))
     recipe = request.recipe
     week, skill = _week(request, dataset), _skill(request, dataset)
-    hardware = choose_hardware(recipe.device, recipe.dtype)
-    display.fact("device", hardware.reason)
+    hardware = _hardware(recipe, display)
     with display.building_base() as progress:
         base = find_base(recipe.base_model, settings.data_dir, progress)
     display.fact("base model", f"{base.name} ({base.sha256[:12]}…)")
@@ -149,6 +149,14 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
         week=week,
         skill=skill,
     )
+
+
+def _hardware(recipe: Recipe, display: Display) -> Hardware:
+    """The device, once the backend has said that it can do the recipe on it: before gigabytes are loaded or merged."""
+    hardware = choose_hardware(recipe.device, recipe.dtype)
+    choose_backend(recipe.backend).check(recipe, hardware)
+    display.fact("device", hardware.reason)
+    return hardware
 
 
 def _data(request: Request, settings: Settings, display: Display) -> tuple[Dataset, Rebuild | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from persona_training.adapters import finished_adapter, read_adapter
+from persona_training.adapters import read_adapter
+from persona_training.backends.hf import TransformersBackend
 from persona_training.bases import BaseModel, find_base
 from persona_training.cli import main
 from persona_training.display import Display
-from persona_training.errors import AdapterError
+from persona_training.errors import AdapterError, RecipeError
 from persona_training.joining import Weighted, join_adapters, merge_to_folder, merged_base
 from persona_training.models import load_base, load_tokenizer, merge_adapters
 from persona_training.preparation import Request, prepare
@@ -156,13 +158,21 @@ def test_layer_1_is_merged_once_in_16_bits_for_a_4_bit_run(
 
 
 def test_a_4_bit_run_is_given_the_merged_base_and_nothing_to_merge(
-    house: World, requests: dict[str, Request], ground: RunResult, display: Display
+    house: World,
+    requests: dict[str, Request],
+    ground: RunResult,
+    display: Display,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    import dataclasses
-
-    recipe = dataclasses.replace(requests["skill"].recipe, load_in_4bit=True)
-    prepared = prepare(Request(recipe, ["skill"]), house.settings, display)
+    settings = dataclasses.replace(house.settings, data_dir=tmp_path)
+    recipe = dataclasses.replace(requests["skill"].recipe, load_in_4bit=True, general_share=0.0)
+    with pytest.raises(RecipeError, match="load_in_4bit needs a CUDA GPU"):
+        prepare(Request(recipe, ["skill"]), settings, display)
+    assert not (tmp_path / "merged").exists()
+    # As where there is such a GPU: the foundation is laid before anything is quantised.
+    monkeypatch.setattr(TransformersBackend, "check", lambda *_: None)
+    prepared = prepare(Request(recipe, ["skill"]), settings, display)
     assert prepared.to_merge == ()
-    assert prepared.load_from.parent == house.settings.data_dir / "merged"
+    assert prepared.load_from.parent == tmp_path / "merged"
     assert prepared.parents == (ground.folder,)
-    finished_adapter(ground.folder)

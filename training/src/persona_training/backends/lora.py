@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,8 @@ def with_adapter(job: Job) -> PeftModel:
     """The base with its parents merged in, and one fresh adapter: the only trainable weights."""
     recipe = job.recipe
     if recipe.load_in_4bit:
-        base = _in_four_bits(job)
+        require_merged(job)
+        base = load_in_four_bits(job.base_dir, job.hardware)
     else:
         base = merge_adapters(load_base(job.base_dir, job.hardware.dtype), job.parents)
     base.config.use_cache = False
@@ -64,27 +66,30 @@ def require_merged(job: Job) -> None:
         raise RecipeError("A 4-bit base is made from a folder in which the layers below are merged; see merged_base.")
 
 
-def _in_four_bits(job: Job) -> PreTrainedModel:
-    """The base in NF4 with doubly quantised scales (QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
+def load_in_four_bits(folder: Path, hardware: Hardware) -> PreTrainedModel:
+    """The base in NF4 with doubly quantised scales (QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 3).
+
+    Raises:
+        BaseModelError: it cannot be loaded so.
+    """
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    require_merged(job)
     without_shard_bars()
     four_bits: Any = BitsAndBytesConfig
     how = four_bits(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=job.hardware.dtype,
+        bnb_4bit_compute_dtype=hardware.dtype,
     )
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            job.base_dir,
-            dtype=job.hardware.dtype,
+            folder,
+            dtype=hardware.dtype,
             quantization_config=how,
             device_map={"": torch.cuda.current_device()},
             local_files_only=True,
         )
     except (OSError, ValueError) as error:
-        raise BaseModelError(f"The base model in {job.base_dir} cannot be loaded in 4 bits: {error}") from error
+        raise BaseModelError(f"The base model in {folder} cannot be loaded in 4 bits: {error}") from error
     return model
