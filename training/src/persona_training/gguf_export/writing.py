@@ -74,6 +74,35 @@ def write_gguf(
     )
 
 
+def read_back(path: Path) -> WrittenGguf:
+    """What `write_gguf` said of a file that was written earlier.
+
+    Raises:
+        GgufError: it is not one of its files.
+    """
+    try:
+        reader = gguf.GGUFReader(path)
+        architecture = _contents(reader, "general.architecture")
+        tokens: Any = reader.get_field("tokenizer.ggml.tokens")
+        return WrittenGguf(
+            path=path,
+            size=path.stat().st_size,
+            tensors=tensor_kinds(path),
+            chat_template=str(_contents(reader, "tokenizer.chat_template")),
+            eos_token=str(tokens.contents(_contents(reader, "tokenizer.ggml.eos_token_id"))),
+            context_length=int(_contents(reader, f"{architecture}.context_length")),
+        )
+    except (OSError, ValueError, AttributeError) as error:
+        raise GgufError(f"{path} is no complete GGUF file ({error}). Delete it; it is written again.") from error
+
+
+def _contents(reader: gguf.GGUFReader, name: str) -> Any:
+    field = reader.get_field(name)
+    if field is None:
+        raise ValueError(f"it lacks {name}")
+    return field.contents()
+
+
 def tensor_kinds(path: Path) -> dict[str, int]:
     """How many tensors of each type a file holds."""
     return dict(Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors))

@@ -20,8 +20,16 @@ import click
     "--quantize",
     default="Q8_0",
     show_default=True,
-    type=click.Choice(["Q8_0", "F16", "F32"], case_sensitive=False),
-    help="How weights are stored in the GGUF file.",
+    type=click.Choice(["Q8_0", "F16", "F32", "Q6_K", "Q5_K_M", "Q4_K_M"], case_sensitive=False),
+    help="How weights are stored in the GGUF file; the last three need llama.cpp's quantiser.",
+)
+@click.option(
+    "--as",
+    "form",
+    default="merged",
+    show_default=True,
+    type=click.Choice(["merged", "adapter"]),
+    help="Merged into the base, or as an adapter over it (megabytes a week; merged where Ollama refuses or ignores it).",
 )
 @click.option(
     "--system-prompt",
@@ -39,9 +47,10 @@ def deploy(host: str | None, rollback: bool, name: str, **options: Any) -> None:
     """
     from persona_training.display import Display
     from persona_training.evaluation.service import MemoryService
-    from persona_training.gguf_export.quantisation import Quantisation
+    from persona_training.gguf_export.k_quants import storage_of
     from persona_training.ollama import deployment
-    from persona_training.ollama.server import OllamaAwayError, OllamaServer
+    from persona_training.ollama.artefacts import Form
+    from persona_training.ollama.server import OllamaServer
     from persona_training.settings import Settings
 
     settings = Settings.from_env()
@@ -49,15 +58,10 @@ def deploy(host: str | None, rollback: bool, name: str, **options: Any) -> None:
     if rollback:
         deployment.undo(name, server, service, settings, display)
         return
-    options["quantize"] = Quantisation(options["quantize"].upper())
+    options["quantize"], options["form"] = storage_of(options["quantize"]), Form(options["form"])
     request = deployment.Request(**options)
     plan = deployment.make_plan(request, settings, service, display)
     if request.dry_run:
         display.fact("dry run", f"nothing was written; {plan.names.tag} would be created on {server.url}")
         return
-    artefacts = deployment.write_plan(plan, display)
-    try:
-        deployment.deploy(plan, artefacts, server, service, settings, display)
-    except OllamaAwayError as error:
-        rest = deployment.by_hand(artefacts, plan.names)
-        raise OllamaAwayError(f"{error.message}\nEverything is written. Where Ollama runs:\n{rest}") from error
+    deployment.write_and_deploy(plan, server, service, settings, display)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from persona_training.errors import AdapterError, PersonaTrainingError
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import find_adapter, newest_adapter_of_week
 from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt, datasets_of
+from persona_training.gguf_export.k_quants import Storage, require_quantiser
 from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.ollama.approval import Approval, approve
-from persona_training.ollama.artefacts import Artefacts, write_artefacts
+from persona_training.ollama.artefacts import Artefacts, Form, write_artefacts
+from persona_training.ollama.canary import AdapterRefusedError, create_with_adapter, expected
 from persona_training.ollama.ledger import Entry, deployed_as, now_utc, record
 from persona_training.ollama.modelfile import create_request
 from persona_training.ollama.promotion import Moved, Names, discard, promote, roll_back
@@ -38,8 +41,9 @@ class Request:
     force: bool = False
     reason: str | None = None
     dry_run: bool = False
-    quantize: Quantisation = Quantisation.Q8_0
+    quantize: Storage = Quantisation.Q8_0
     system_prompt: Path | None = None
+    form: Form = Form.MERGED
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ class Plan:
     approval: Approval
     base: BaseModel
     prompt: SystemPrompt
-    quantisation: Quantisation
+    storage: Storage
+    form: Form
+    bases_dir: Path
 
 
 def make_plan(request: Request, settings: Settings, service: MemoryService, display: Display) -> Plan:
@@ -68,6 +74,7 @@ def make_plan(request: Request, settings: Settings, service: MemoryService, disp
     display.fact("gate", approval.note)
     names = Names(request.tag or default_tag(manifest))
     _check_tag(names)
+    require_quantiser(request.quantize)
     display.fact("tag", f"{names.tag}, then {names.live}")
     with display.building_base() as progress:
         base = find_base(manifest["base_model"]["name"], settings.data_dir, progress)
@@ -76,7 +83,17 @@ def make_plan(request: Request, settings: Settings, service: MemoryService, disp
     datasets, _ = datasets_of(chain, settings.exports_dir)
     prompt = choose_system_prompt(service, manifest, datasets, request.system_prompt)
     display.fact("system prompt", f"{len(prompt.text)} characters, from {prompt.origin}")
-    return Plan(adapter, manifest, names, approval, base, prompt, request.quantize)
+    return Plan(
+        adapter=adapter,
+        manifest=manifest,
+        names=names,
+        approval=approval,
+        base=base,
+        prompt=prompt,
+        storage=request.quantize,
+        form=request.form,
+        bases_dir=settings.data_dir / "gguf",
+    )
 
 
 def _find(request: Request, settings: Settings) -> Path:
@@ -109,10 +126,10 @@ def default_tag(manifest: Manifest) -> str:
 
 def _check_tag(names: Names) -> None:
     name, _, suffix = names.tag.partition(":")
-    if not name or not suffix or names.tag in (names.live, names.previous, names.candidate):
+    if not name or not suffix or names.tag in (names.live, names.previous, names.candidate, names.bare):
         raise DeployError(
-            f"{names.tag!r} cannot be used as a tag: give name:suffix, where the suffix is not latest, previous or candidate "
-            "(those are moved by deploying)."
+            f"{names.tag!r} cannot be used as a tag: give name:suffix, where the suffix is not latest, previous, candidate "
+            "or bare (those are moved by deploying)."
         )
 
 
@@ -125,10 +142,15 @@ def write_plan(plan: Plan, display: Display) -> Artefacts:
         tag=plan.names.tag,
         prompt=plan.prompt,
         sampling=plan.approval.sampling,
-        quantisation=plan.quantisation,
+        storage=plan.storage,
+        form=plan.form,
+        bases_dir=plan.bases_dir,
     )
     tensors = ", ".join(f"{count} {kind}" for kind, count in artefacts.written.tensors.items())
     display.fact("gguf", f"{artefacts.gguf} ({artefacts.written.size / 1e6:.1f} MB; tensors: {tensors})")
+    if artefacts.adapter is not None:
+        size = artefacts.adapter.stat().st_size / 1e6
+        display.fact("adapter", f"{artefacts.adapter} ({size:.1f} MB; the layers alone, over the base's own GGUF)")
     template = "ChatML, told to Ollama" if artefacts.serving.template else "left to the one inside the GGUF"
     display.fact("modelfile", f"{artefacts.modelfile} (template: {template})")
     return artefacts
@@ -144,6 +166,27 @@ def by_hand(artefacts: Artefacts, names: Names) -> str:
     )
 
 
+def write_and_deploy(
+    plan: Plan, server: OllamaServer, service: MemoryService, settings: Settings, display: Display
+) -> Entry:
+    """Write a plan's files and make them live; merged, where an adapter was asked for and this Ollama will not have it.
+
+    Raises:
+        OllamaAwayError: nobody answers; everything is written, and the message ends with the commands for the rest.
+        OllamaError: a step failed; what was live is untouched.
+    """
+    artefacts = write_plan(plan, display)
+    try:
+        return deploy(plan, artefacts, server, service, settings, display)
+    except AdapterRefusedError as refusal:
+        display.fact("adapter", f"{refusal.message} Deploying merged instead.")
+        merged = dataclasses.replace(plan, form=Form.MERGED)
+        return write_and_deploy(merged, server, service, settings, display)
+    except OllamaAwayError as error:
+        rest = by_hand(artefacts, plan.names)
+        raise OllamaAwayError(f"{error.message}\nEverything is written. Where Ollama runs:\n{rest}") from error
+
+
 def deploy(
     plan: Plan, artefacts: Artefacts, server: OllamaServer, service: MemoryService, settings: Settings, display: Display
 ) -> Entry:
@@ -151,13 +194,20 @@ def deploy(
 
     Raises:
         OllamaAwayError: nobody answers; the artefacts are written.
+        AdapterRefusedError: they hold an adapter, and this Ollama refuses or ignores it.
         OllamaError: a step failed.
     """
     names = plan.names
-    display.fact("ollama", f"{server.url}, version {server.version()}")
+    version = server.version()
+    display.fact("ollama", f"{server.url}, version {version}")
+    if artefacts.form is Form.ADAPTER:
+        display.fact("adapter", expected(version))
     try:
         moved, smoke = _create_and_promote(plan, artefacts, server, display)
     except OllamaAwayError:
+        raise
+    except AdapterRefusedError:
+        discard(server, names)
         raise
     except OllamaError as error:
         discard(server, names)
@@ -170,7 +220,7 @@ def deploy(
         digest=moved.digest,
         adapter_id=plan.manifest["adapter_id"],
         weights_sha256=plan.manifest["weights"]["sha256"],
-        gguf_sha256=artefacts.gguf_sha256,
+        gguf_sha256=artefacts.adapter_sha256 or artefacts.gguf_sha256,  # of the file that is new
         report_id=plan.approval.report_id,
         forced=plan.approval.forced,
         replaced=moved.replaced,
@@ -198,11 +248,7 @@ def _create_and_promote(
     plan: Plan, artefacts: Artefacts, server: OllamaServer, display: Display
 ) -> tuple[Moved, Smoke]:
     names = plan.names
-    fresh = server.upload(artefacts.gguf, artefacts.gguf_sha256)
-    display.fact("upload", f"{artefacts.gguf.name} " + ("uploaded" if fresh else "was there already (same digest)"))
-    last = ""
-    for status in server.create(create_request(names.candidate, artefacts.serving, artefacts.gguf_sha256)):
-        last = status
+    last = _create(artefacts, names, server, display)
     display.fact("create", f"{names.candidate}: {last}")
     smoke = smoke_test(server, names.candidate, plan.approval.sampling)
     for prompt, reply in smoke.replies:
@@ -210,6 +256,20 @@ def _create_and_promote(
     if smoke.faults:
         raise OllamaError(f"The smoke test failed: {'; '.join(smoke.faults)}.")
     return promote(server, names), smoke
+
+
+def _create(artefacts: Artefacts, names: Names, server: OllamaServer, display: Display) -> str:
+    """Upload what the server lacks and create the candidate; returns the last status."""
+    files = [(artefacts.gguf, artefacts.gguf_sha256)]
+    if artefacts.adapter is not None and artefacts.adapter_sha256 is not None:
+        files.append((artefacts.adapter, artefacts.adapter_sha256))
+    for path, sha256 in files:
+        fresh = server.upload(path, sha256)
+        display.fact("upload", f"{path.name} " + ("uploaded" if fresh else "was there already (same digest)"))
+    if artefacts.form is Form.ADAPTER:
+        return create_with_adapter(server, names, artefacts)
+    *_, last = server.create(create_request(names.candidate, artefacts.serving, artefacts.gguf_sha256))
+    return last
 
 
 def undo(name: str, server: OllamaServer, service: MemoryService, settings: Settings, display: Display) -> Entry:

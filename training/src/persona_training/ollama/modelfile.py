@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError as JinjaError
@@ -31,16 +32,18 @@ class Serving:
     """How a model is to be served.
 
     Attributes:
-        gguf_name: file name of the weights, beside the Modelfile.
+        gguf_name: file name of the weights, beside the Modelfile, or their full path.
         system: system prompt; empty for none.
         template: Ollama template; empty leaves the chat template inside the GGUF to be used.
         parameters: Ollama's names; `stop` is a list.
+        adapter_name: file name of a LoRA over those weights, beside the Modelfile; empty where they are merged.
     """
 
     gguf_name: str
     system: str
     template: str
     parameters: Mapping[str, float | int | Sequence[str]]
+    adapter_name: str = ""
 
 
 def serving_parameters(
@@ -78,7 +81,9 @@ def render_modelfile(serving: Serving) -> str:
     Raises:
         ModelfileError: the system prompt holds three double quotes, which end a text in a Modelfile.
     """
-    lines = [f"FROM ./{serving.gguf_name}"]
+    lines = [f"FROM {serving.gguf_name}" if "/" in serving.gguf_name else f"FROM ./{serving.gguf_name}"]
+    if serving.adapter_name:
+        lines.append(f"ADAPTER ./{serving.adapter_name}")
     if serving.template:
         lines.append(f'TEMPLATE """{_quoted(serving.template)}"""')
     if serving.system:
@@ -91,13 +96,18 @@ def render_modelfile(serving: Serving) -> str:
     return "\n".join(lines) + "\n"
 
 
-def create_request(tag: str, serving: Serving, gguf_sha256: str) -> dict[str, Any]:
-    """The same as a body for POST /api/create. It names files only, never `from`, so nothing can be pulled."""
+def create_request(tag: str, serving: Serving, gguf_sha256: str, adapter_sha256: str | None = None) -> dict[str, Any]:
+    """The same as a body for POST /api/create, without the adapter where no digest of one is given.
+
+    It names files only, never `from`: a name that is not served here would be pulled from Ollama's registry.
+    """
     body: dict[str, Any] = {
         "model": tag,
-        "files": {serving.gguf_name: f"sha256:{gguf_sha256}"},
+        "files": {Path(serving.gguf_name).name: f"sha256:{gguf_sha256}"},
         "parameters": dict(serving.parameters),
     }
+    if adapter_sha256 is not None:
+        body["adapters"] = {serving.adapter_name: f"sha256:{adapter_sha256}"}
     if serving.template:
         body["template"] = serving.template
     if serving.system:

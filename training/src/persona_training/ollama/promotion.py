@@ -41,6 +41,11 @@ class Names:
         """Where a model is created and tried."""
         return f"{self.name}:candidate"
 
+    @property
+    def bare(self) -> str:
+        """The base without the layers, there for the length of a comparison."""
+        return f"{self.name}:bare"
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -90,7 +95,7 @@ def roll_back(server: OllamaServer, names: Names) -> Moved:
 
 def discard(server: OllamaServer, names: Names) -> None:
     """Remove a candidate that did not make it; a server that fails even at that changes nothing about the failure."""
-    _sweep(server, [names.candidate])
+    _sweep(server, [names.candidate, names.bare])
 
 
 def _spare(tag: str) -> str:

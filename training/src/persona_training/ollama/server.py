@@ -49,6 +49,10 @@ def host_url(given: str | None = None) -> str:
     return str(url.copy_with(host=name, port=port)).rstrip("/")
 
 
+class OllamaRefusedError(OllamaError):
+    """Ollama understood the request and will not carry it out: its rules, not its health. Exit code 4."""
+
+
 class OllamaServer:
     """One Ollama. Methods raise OllamaAwayError when nobody answers and OllamaError for everything else."""
 
@@ -144,7 +148,7 @@ class OllamaServer:
         except httpx.HTTPError as error:
             raise self._failed(step, error) from error
         if response.is_error and response.status_code not in accept:
-            raise OllamaError(f"Could not {step}: {_said(response.text)} (HTTP {response.status_code}).")
+            raise _refusal(step, response)
         return response
 
     def _stream(self, path: str, step: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -152,13 +156,13 @@ class OllamaServer:
             with self._http.stream("POST", path, json=body) as response:
                 if response.is_error:
                     response.read()
-                    raise OllamaError(f"Could not {step}: {_said(response.text)} (HTTP {response.status_code}).")
+                    raise _refusal(step, response)
                 for line in response.iter_lines():
                     if not line.strip():
                         continue
                     value = json.loads(line)
                     if "error" in value:
-                        raise OllamaError(f"Could not {step}: {value['error']}")
+                        raise OllamaRefusedError(f"Could not {step}: {value['error']}")
                     yield value
         except httpx.HTTPError as error:
             raise self._failed(step, error) from error
@@ -184,6 +188,11 @@ def options_of(sampling: Sampling, seed: int | None = None) -> dict[str, float |
         "num_predict": sampling.max_new_tokens,
     }
     return options if seed is None else {**options, "seed": seed}
+
+
+def _refusal(step: str, response: httpx.Response) -> OllamaError:
+    kind = OllamaRefusedError if response.is_client_error else OllamaError
+    return kind(f"Could not {step}: {_said(response.text)} (HTTP {response.status_code}).")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
+Rules = Literal["accept", "refuse", "ignore"]
 Json = dict[str, Any]
 REPLY = "*suspiro* Aquí estoy, mortal. Qué ilusión."
 
@@ -36,11 +37,15 @@ class StandInOllama:
     """Use as a context manager; `url` is its address.
 
     Attributes:
-        models: tag to {"digest", "system", "template", "parameters", "files"}.
+        models: tag to {"digest", "system", "template", "parameters", "files", "adapters"}.
         blobs: digest to content.
         failures: step to failure; steps are version, tags, blob_head, blob, create, show, copy, delete, chat.
         requests: (step, body) of everything that was asked, in order.
         speak: (tag, messages, options) to a reply.
+        version: what it says of itself.
+        adapters: what it does with a GGUF adapter: "accept" as releases before 0.34.1 do (one of them, no more), "refuse" as
+            later ones were reported to, or "ignore": take it and answer as `base_reply`.
+        base_reply: what a model with an ignored adapter says, and one created as the bare base.
     """
 
     models: dict[str, Json] = field(default_factory=dict)
@@ -49,6 +54,9 @@ class StandInOllama:
     requests: list[tuple[str, Json]] = field(default_factory=list)
     speak: Callable[[str, list[Json], Json], str] = field(default=lambda _tag, _messages, _options: REPLY)
     url: str = ""
+    version: str = "0.0.0-stand-in"
+    adapters: Rules = "accept"
+    base_reply: str = "Hello! How can I help you today?"
 
     def __enter__(self) -> StandInOllama:
         owner = self
@@ -178,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _version(self, _: Json) -> None:
-        self._reply(200, {"version": "0.0.0-stand-in"})
+        self._reply(200, {"version": self.stand_in.version})
 
     def _tags(self, _: Json) -> None:
         models = [{"name": t, "model": t, "digest": m["digest"]} for t, m in sorted(self.stand_in.models.items())]
@@ -195,16 +203,31 @@ class _Handler(BaseHTTPRequestHandler):
         if "from" in body:
             self._reply(500, {"error": f"pull model manifest: {body['from']} is not served here"})
             return
-        missing = [digest for digest in body.get("files", {}).values() if digest not in self.stand_in.blobs]
+        refusal = self._refusal(body)
+        if refusal is not None:
+            self._reply(400, {"error": refusal})
+            return
+        named = [*body.get("files", {}).values(), *body.get("adapters", {}).values()]
+        missing = [digest for digest in named if digest not in self.stand_in.blobs]
         if missing or not body.get("files"):
             self._reply(
                 400, {"error": f"blob {missing[0]} not found" if missing else "neither 'from' or 'files' was specified"}
             )
             return
-        content = {key: body.get(key) for key in ("files", "system", "template", "parameters")}
+        content = {key: body.get(key) for key in ("files", "adapters", "system", "template", "parameters")}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         self.stand_in.models[body["model"]] = {**content, "digest": digest}
         self._stream([{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}])
+
+    def _refusal(self, body: Json) -> str | None:
+        """Why the release this stands in for would not create such a model."""
+        if body.get("quantize"):
+            return "create-time quantization is only supported for safetensors imports"
+        if body.get("adapters") and self.stand_in.adapters == "refuse":
+            return "adapters are not supported"
+        if len(body.get("adapters", {})) > 1:
+            return "only one adapter is currently supported"
+        return None
 
     def _known(self, tag: object) -> Json | None:
         model = self.stand_in.models.get(str(tag))
@@ -229,9 +252,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, None)
 
     def _chat(self, body: Json) -> None:
-        if self._known(body.get("model")) is None:
+        model = self._known(body.get("model"))
+        if model is None:
             return
-        reply = self.stand_in.speak(body["model"], body["messages"], body.get("options", {}))
+        ignored = model.get("adapters") and self.stand_in.adapters == "ignore"
+        if ignored or str(body["model"]).endswith(":bare"):
+            reply = self.stand_in.base_reply
+        else:
+            reply = self.stand_in.speak(body["model"], body["messages"], body.get("options", {}))
         pieces = [
             {"message": {"role": "assistant", "content": piece + " "}, "done": False} for piece in reply.split(" ")
         ]
