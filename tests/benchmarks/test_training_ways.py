@@ -51,6 +51,8 @@ def test_the_ways_take_real_steps_over_the_same_tokens(work: Work, tmp_path: Pat
 
 def test_what_must_be_equal_is(work: Work, tmp_path: Path) -> None:
     assert exactness.resume(replace(work, steps=3), tmp_path)["largest_difference"] == 0
+    joined = exactness.join(work, tmp_path / "join")
+    assert joined["largest_difference"] < 1e-4 < joined["difference_the_layers_make"]
     assert exactness.gguf(work, tmp_path / "gguf")["largest_difference"] < 1e-5
 
 
