@@ -76,7 +76,8 @@ $(STAMP): $(VENV)/bin/python $(DEFINITIONS)
 	@$(PIP) --no-build-isolation -c constraints.txt $(PACKAGES)
 	@touch $@
 
-$(DEV_STAMP): $(STAMP)
+$(DEV_STAMP): $(STAMP) training/requirements-unsloth.txt
 	@echo "Installing what the tests need …"
 	@$(PIP) --no-build-isolation -c constraints.txt -e '.[dev]'
+	@$(PIP) --no-deps -r training/requirements-unsloth.txt
 	@touch $@

@@ -1,17 +1,20 @@
-"""One run over several processes (`accelerate launch`): who is first, and how all agree.
+"""One run over several processes (`accelerate launch`): the first prepares, writes and shows; the others compute.
 
-Only the first process writes files and shows anything. A process started alone is the first of one.
+A process started alone is the first of one. The others are given the whole job by the first, so they read no dataset, write
+no file of the run and say nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# How long the others wait for the first one, which may be fetching a base model or waiting for its turn on the GPU.
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -32,26 +35,30 @@ def this_process() -> Process:
     return Process(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def connect(on_cpu: bool) -> Process:
-    """Join the other processes; call once the device is known, before `agreed`. Alone, nothing happens."""
+def connect() -> Process:
+    """Join the other processes, on CPU and GPU alike; alone, or once joined, nothing happens."""
     process = this_process()
     if process.count > 1:
-        from accelerate import PartialState
+        import torch
+        from torch import distributed
 
-        PartialState(cpu=on_cpu)
+        if not distributed.is_initialized():
+            cuda = torch.cuda.is_available()
+            if cuda:
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     return process
 
 
-def agreed(decide: Callable[[], T], process: Process) -> T:
-    """What the first process decides, on all of them. The value must be picklable."""
-    if process.count == 1:
-        return decide()
-    from torch import distributed
+def shared(value: T | None, process: Process) -> T:
+    """The first process's value, on all of them; the others give None. It must be picklable."""
+    box = [value]
+    if process.count > 1:
+        from torch import distributed
 
-    box: list[T | None] = [decide() if process.first else None]
-    distributed.broadcast_object_list(box, src=0)
-    value: T = box[0]  # type: ignore[assignment]
-    return value
+        distributed.broadcast_object_list(box, src=0)
+    given: T = box[0]  # type: ignore[assignment]
+    return given
 
 
 def any_of(mine: bool, process: Process) -> bool:
@@ -59,24 +66,17 @@ def any_of(mine: bool, process: Process) -> bool:
     if process.count == 1:
         return mine
     import torch
-    from accelerate import PartialState
+    from torch import distributed
 
-    flag = torch.tensor([float(mine)], device=PartialState().device)
-    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    flag = torch.tensor([float(mine)])
+    distributed.all_reduce(flag, distributed.ReduceOp.MAX)
     return bool(flag.item())
 
 
-@contextmanager
-def first_goes_first(process: Process) -> Iterator[None]:
-    """The first process runs the block before the others, which then find on disk what it made."""
-    if process.count > 1 and not process.first:
-        _wait()
-    yield
-    if process.count > 1 and process.first:
-        _wait()
+def leave(process: Process) -> None:
+    """Part from the other processes at the end of a run."""
+    if process.count > 1:
+        from torch import distributed
 
-
-def _wait() -> None:
-    from torch import distributed
-
-    distributed.barrier()
+        distributed.barrier()
+        distributed.destroy_process_group()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from persona_training.backends import BACKENDS
+from persona_training.backends.following import follow
 from persona_training.cards import choose_card
 from persona_training.config import Recipe, read_recipe
 from persona_training.datasets import load_dataset
@@ -21,6 +22,7 @@ from persona_training.display import Display
 from persona_training.errors import RecipeError
 from persona_training.parents import adapter_folder
 from persona_training.preparation import Request
+from persona_training.processes import this_process
 from persona_training.rebuild import HALF_LIFE_WEEKS
 from persona_training.registry import register
 from persona_training.settings import Settings
@@ -142,6 +144,9 @@ def train_preference(**given: Any) -> None:
 
 
 def _train(kind: str, given: dict[str, Any]) -> None:
+    if not this_process().first:
+        follow()
+        return
     settings = Settings.from_env()
     if given["output_dir"] is not None:
         settings = dataclasses.replace(settings, adapters_dir=given["output_dir"])

@@ -7,6 +7,7 @@ the same weights an uninterrupted run would have reached.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -222,7 +223,8 @@ def _close(prepared: Prepared, manifest: Manifest, run: RunFolder, outcome: Outc
             "steps": outcome.steps,
             "epochs": lines[-1]["epoch"],
             "train_loss": sum(losses) / len(losses),
-            "eval_loss": evals[-1] if evals else None,
+            "eval_loss": _held_out(evals, outcome),
+            "best_step": outcome.best_step,
             "tokens": outcome.tokens,
             "seconds": seconds,
             "tokens_per_second": round(outcome.tokens / seconds, 1) if seconds else None,
@@ -230,7 +232,15 @@ def _close(prepared: Prepared, manifest: Manifest, run: RunFolder, outcome: Outc
         finished_at=now(),
     )
     write_json(folder / "manifest.json", manifest)
-    run.close("finished", f"{outcome.steps} steps in {seconds:.0f} s")
+    best = f", the best weights are those of step {outcome.best_step}" if outcome.best_step is not None else ""
+    run.close("finished", f"{outcome.steps} steps in {seconds:.0f} s{best}")
+
+
+def _held_out(evals: Sequence[float], outcome: Outcome) -> float | None:
+    """The held-out loss of the weights that were kept."""
+    if outcome.best_loss is not None:
+        return outcome.best_loss
+    return evals[-1] if evals else None
 
 
 def _interrupt(manifest: Manifest, run: RunFolder, what: str) -> None:

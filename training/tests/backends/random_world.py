@@ -45,9 +45,11 @@ def conversation(rng: random.Random, longest: int = 40) -> Example:
 
 
 def save_random_base(folder: Path) -> Path:
-    """A Llama of two layers."""
+    """A Llama of two layers, and a tokenizer of as many words."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -64,4 +66,8 @@ def save_random_base(folder: Path) -> Path:
         eos_token_id=2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    words = WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w0")
+    PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(words), pad_token="w0", bos_token="w1", eos_token="w2"
+    ).save_pretrained(folder)
     return folder

@@ -85,7 +85,7 @@ def test_packed_logits_and_gradients_equal_those_of_each_conversation_alone(
     rows = first_fit(examples, 64)
     assert max(len(row) for row in rows) > 1
     batch = packed(rows, 0)
-    weight = float(sum(example.learned for example in examples))
+    weight = sum(example.learned for example in examples)
     token_loss(model, batch, weight).backward()
     gradients = _take_gradients(model)
     logits = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits
@@ -158,7 +158,7 @@ def test_losses_are_means_over_the_learned_tokens_of_a_whole_step(job_with: Call
         TransformersBackend().train(job, monitor)
         first.append(monitor.losses[0])
     model = TransformersBackend().load(job)
-    total = sum(float(token_loss(model, padded([e], 0), 1.0).detach()) for e in job.schedule.examples)
+    total = sum(float(token_loss(model, padded([e], 0), 1).detach()) for e in job.schedule.examples)
     mean = total / sum(example.learned for example in job.schedule.examples)
     assert first == pytest.approx([mean] * 3, abs=1e-5)
 

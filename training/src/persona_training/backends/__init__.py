@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from persona_training.backends.backend import Backend
 
 # Name in recipes → module and class; imported when chosen, because each brings its own heavy libraries.
-BACKENDS = {"hf": ("persona_training.backends.hf", "TransformersBackend")}
+BACKENDS = {
+    "hf": ("persona_training.backends.hf", "TransformersBackend"),
+    "unsloth": ("persona_training.backends.unsloth", "UnslothBackend"),
+}
 
 
 def choose_backend(name: str) -> Backend:
-    """The backend of that name.
+    """The backend of that name. Call it before anything imports transformers: see `UnslothBackend`.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is none, or its library is missing.
     """
     if name not in BACKENDS:
         raise RecipeError(f"There is no backend {name!r} in this version; there is: {', '.join(BACKENDS)}.")

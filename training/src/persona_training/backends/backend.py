@@ -9,6 +9,7 @@ from typing import Protocol
 
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
+from persona_training.processes import Process
 from persona_training.schedule import Learnable, Schedule
 
 
@@ -96,5 +97,9 @@ class Backend(Protocol):
         ...
 
     def train(self, job: Job, monitor: Monitor) -> Outcome:
-        """Run the job to its end, or to an interruption with a checkpoint saved."""
+        """Run the job to its end, or to an interruption with a checkpoint saved; the first of several processes calls it."""
+        ...
+
+    def run(self, job: Job, monitor: Monitor, process: Process) -> Outcome:
+        """This process's share of a job that all processes have; `train` calls it, and `following` for the others."""
         ...

@@ -34,7 +34,7 @@ class Work:
     """
 
     batches: tuple[Batch, ...]
-    weight: float
+    weight: int
     tokens: int
 
 

@@ -7,6 +7,7 @@ import json
 
 import torch
 from peft import PeftModel
+from transformers import TrainingArguments
 
 from persona_training.backends.backend import Job, Monitor, Outcome
 from persona_training.backends.batches import Conversations, Lessons
@@ -18,7 +19,7 @@ from persona_training.backends.packing import require_kept_apart
 from persona_training.backends.watch import Watch
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
-from persona_training.processes import Process, this_process
+from persona_training.processes import Process, connect, leave, shared
 
 __all__ = ["TransformersBackend", "checkpoint_step", "latest_checkpoint"]
 
@@ -38,7 +39,11 @@ class TransformersBackend:
     def train(self, job: Job, monitor: Monitor) -> Outcome:
         """Run the job; see `Backend.train`."""
         self.check(job.recipe, job.hardware)
-        process = this_process()
+        process = connect()
+        return self.run(shared(job, process), monitor, process)
+
+    def run(self, job: Job, monitor: Monitor, process: Process) -> Outcome:
+        """This process's share of the job; see `Backend.run`."""
         if process.first:
             drop_incomplete(job.out_dir)
         if job.recipe.threads is not None:
@@ -49,7 +54,7 @@ class TransformersBackend:
         best = Best.of(job.recipe.steps.patience, job.checkpoint)
         watch = Watch(monitor, best, bool(job.val), process)
         lessons, loss = self.lessons(job, model, process)
-        loop = Loop(lessons=lessons, loss=loss, model=model, args=arguments(job), callbacks=[watch])
+        loop = Loop(lessons=lessons, loss=loss, model=model, args=self.arguments(job), callbacks=[watch])
         monitor.stage("training")
         steps, tokens = _train(loop, job, best)
         if not watch.stopped:
@@ -57,11 +62,16 @@ class TransformersBackend:
             best.restore(model)
             if process.first:
                 model.save_pretrained(str(job.out_dir))
+        leave(process)
         return Outcome(watch.stopped, steps, tokens, best.step, best.loss)
 
     def load(self, job: Job) -> PeftModel:
         """The model to train."""
         return with_adapter(job)
+
+    def arguments(self, job: Job) -> TrainingArguments:
+        """The recipe in the Trainer's words."""
+        return arguments(job)
 
     def lessons(self, job: Job, model: PeftModel, process: Process) -> tuple[Lessons, Loss]:
         """What the objective computes on, and its loss."""

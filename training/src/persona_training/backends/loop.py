@@ -7,6 +7,7 @@ it would decide by itself: which rows share a forward pass, how losses are weigh
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,12 +22,13 @@ from persona_training.backends.backend import Job
 from persona_training.backends.batches import Batch, Lessons, Work
 from persona_training.backends.checkpoints import checkpoints_folder
 from persona_training.errors import StorageError
+from persona_training.processes import this_process
 
 # The share of a step's loss that lies in one batch: (model, batch, weight of the step) → scalar, with gradients.
-Loss = Callable[[torch.nn.Module, Batch, float], torch.Tensor]
+Loss = Callable[[torch.nn.Module, Batch, int], torch.Tensor]
 
 
-def token_loss(model: torch.nn.Module, batch: Batch, weight: float) -> torch.Tensor:
+def token_loss(model: torch.nn.Module, batch: Batch, weight: int) -> torch.Tensor:
     """Cross-entropy of the batch's learned tokens, summed and divided by the step's `weight`, in nats."""
     loss: torch.Tensor = model(**batch, num_items_in_batch=weight, use_cache=False).loss
     return loss
@@ -108,6 +110,9 @@ def arguments(job: Job) -> TrainingArguments:
     """The recipe in the Trainer's words."""
     recipe, steps = job.recipe, job.recipe.steps
     cuda = job.hardware.device.type == "cuda"
+    if not cuda and this_process().count > 1:
+        # accelerate would say cpu:0, cpu:1 …, where torch cannot load a checkpoint to.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     evaluates = bool(job.val) and steps.eval_every > 0
     chosen = TrainingArguments(
         output_dir=str(checkpoints_folder(job.out_dir)),

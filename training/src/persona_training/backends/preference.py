@@ -133,7 +133,7 @@ class PreferenceLoss:
 
     recipe: Recipe
 
-    def __call__(self, model: torch.nn.Module, batch: Batch, weight: float) -> torch.Tensor:
+    def __call__(self, model: torch.nn.Module, batch: Batch, weight: int) -> torch.Tensor:
         """The batch's share of the step's mean over rows."""
         rows = {name: batch[name] for name in ("input_ids", "attention_mask")}
         labels = batch["labels"]
