@@ -97,19 +97,38 @@ def test_restore_understands_a_path_from_where_you_are(checkout: Path, tmp_path:
 _RECORDING_PYTHON = """#!/usr/bin/env bash
 echo "$(basename "$(dirname "$0")") $*" >> "{record}"
 if [ "$1" = -m ] && [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi
+case "$1" in *torch_choice.py) exec "{python}" "$@";; esac
 [ "$1" != -c ] || exit {version_check}
 """
+_OLD_DRIVER = """#!/usr/bin/env bash
+[ $# = 0 ] && echo "| NVIDIA-SMI 550.54  Driver Version: 550.54  CUDA Version: {cuda}  |" || echo "550.54, 8.6"
+"""
+_PIP = "bin -m pip install --disable-pip-version-check --quiet"
 
 
-def _setup(checkout: Path, version_check: int) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def _setup(
+    checkout: Path, version_check: int = 0, cuda: str | None = None, **chosen: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run the script with a Python and a driver that only write down what they are asked; nothing is installed."""
     record = checkout / "record"
-    fake = checkout / "fake" / "python3"
-    fake.parent.mkdir()
-    fake.write_text(_RECORDING_PYTHON.format(record=record, version_check=version_check))
-    fake.chmod(0o755)
+    fakes = {"python3": _RECORDING_PYTHON.format(record=record, python=sys.executable, version_check=version_check)}
+    if cuda:
+        fakes["nvidia-smi"] = _OLD_DRIVER.format(cuda=cuda)
+    for name, text in fakes.items():
+        fake = checkout / "fake" / name
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text(text)
+        fake.chmod(0o755)
+    chooser = checkout / "training" / "src" / "persona_training" / "torch_choice.py"
+    chooser.parent.mkdir(parents=True)
+    shutil.copy(ROOT / chooser.relative_to(checkout), chooser)
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("TORCH_PIP_ARGS", "UNSLOTH", "SMOKE")
+    }
+    path = f"{checkout / 'fake'}:{os.environ['PATH']}"
     done = subprocess.run(
         [str(checkout / "setup_training.sh")],
-        env=os.environ | {"PYTHON": str(fake)},
+        env=inherited | {"PYTHON": str(checkout / "fake" / "python3"), "PATH": path} | chosen,
         capture_output=True,
         text=True,
         check=False,
@@ -117,14 +136,38 @@ def _setup(checkout: Path, version_check: int) -> tuple[subprocess.CompletedProc
     return done, record.read_text().splitlines()
 
 
-def test_setup_installs_torch_first_then_the_package_then_looks(checkout: Path) -> None:
-    done, calls = _setup(checkout, version_check=0)
+def test_setup_installs_torch_first_then_the_package_then_takes_real_steps(checkout: Path) -> None:
+    done, calls = _setup(checkout, TORCH_PIP_ARGS="")
     assert done.returncode == 0, done.stderr
-    pip = "bin -m pip install --disable-pip-version-check --quiet"
     assert calls[1:] == [
         "fake --version", "fake -m venv .venv",
-        f"{pip} torch==2.13.0", f"{pip} -c constraints.txt -e . -e training", "bin -m persona_training doctor",
+        f"{_PIP} torch==2.13.0", f"{_PIP} -c constraints.txt -e . -e training[tensorboard]",
+        "bin -m persona_training doctor --smoke",
     ]  # fmt: skip
+    assert "TORCH_PIP_ARGS decides (empty)" in done.stderr
+
+
+def test_setup_chooses_the_build_for_the_driver_and_says_why(checkout: Path) -> None:
+    done, calls = _setup(checkout, cuda="12.4", UNSLOTH="1", SMOKE="0")
+    assert done.returncode == 0, done.stderr
+    assert f"{_PIP} --index-url https://download.pytorch.org/whl/cu126 torch==2.13.0" in calls
+    assert "torch: driver 550.54 runs CUDA 12.4: the build for CUDA 12.6" in done.stderr
+    assert "GiB free" in done.stderr
+    assert f"{_PIP} --no-deps -r training/requirements-unsloth.txt" in calls
+    assert calls[-1] == "bin -m persona_training doctor"
+
+
+def test_what_the_operator_chose_wins_over_the_driver(checkout: Path) -> None:
+    _, calls = _setup(checkout, cuda="12.4", TORCH_PIP_ARGS="--index-url https://example.org/own")
+    assert f"{_PIP} --index-url https://example.org/own torch==2.13.0" in calls
+    assert not [call for call in calls if "torch_choice" in call]
+
+
+def test_setup_stops_at_a_driver_too_old_for_any_build(checkout: Path) -> None:
+    done, calls = _setup(checkout, cuda="11.4")
+    assert done.returncode == 1
+    assert "needs driver 525 or newer" in done.stderr
+    assert not [call for call in calls if "pip install" in call], "nothing is installed"
 
 
 def test_setup_refuses_an_old_python(checkout: Path) -> None:
@@ -138,16 +181,19 @@ def test_the_windows_twin_does_the_same() -> None:
     raw = (ROOT / "setup_training.bat").read_bytes()
     assert raw.count(b"\r\n") == raw.count(b"\n"), "cmd.exe wants CRLF"
     steps = re.compile(
-        r"version_info < \(3, 11\)|-m venv|torch==[\d.]+|-c constraints\.txt -e \. -e training|persona_training doctor"
+        r"version_info < \(3, 11\)|torch_choice\.py \.|-m venv|torch==[\d.]+"
+        r"|-c constraints\.txt -e \. -e \"training\[tensorboard\]\""
+        r"|--no-deps -r training[/\\]requirements-unsloth\.txt|--smoke|persona_training doctor"
     )
-    twin = steps.findall(raw.decode())
+    twin = [step.replace("\\", "/") for step in steps.findall(raw.decode())]
     assert twin == steps.findall((ROOT / "setup_training.sh").read_text(encoding="utf-8"))
-    assert len(twin) == 5
+    assert len(twin) == 8
     assert len(raw.splitlines()) <= 40
 
 
 def test_torch_is_the_same_everywhere() -> None:
-    files = ("Makefile", "setup_training.sh", "setup_training.bat", "memory-service/Dockerfile")
+    checks = "training/src/persona_training/pin_checks.py"
+    files = ("Makefile", "setup_training.sh", "setup_training.bat", "memory-service/Dockerfile", checks)
     versions = {name: set(re.findall(r"torch==([\d.]+)", (ROOT / name).read_text(encoding="utf-8"))) for name in files}
     assert len(set.union(*versions.values())) == 1, versions
 

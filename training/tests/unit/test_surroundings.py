@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from persona_training.backends import choose_backend
 from persona_training.bases import find_base
 from persona_training.cli import commands, main
-from persona_training.doctor import check_folder, check_packages, check_python
 from persona_training.errors import AdapterError, BaseModelError, PersonaTrainingError, RecipeError
 from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file
@@ -56,7 +55,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         (["train-personality"], 1, "No dataset given"),
         (["train-personality", "--dataset", "nowhere"], 1, "No dataset at 'nowhere'"),
         (["train-personality", "--config", "none.yaml", "--dataset", "x"], 1, "No configuration at none.yaml"),
-        (["train-personality", "--backend", "unsloth", "--dataset", "x"], 2, "'unsloth' is not"),
+        (["train-personality", "--backend", "llamafile", "--dataset", "x"], 2, "'llamafile' is not"),
         (["train-personality", "--resume", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-personality", "--resume", "x", "--seed", "3"], 2, "leave out --seed"),
         (["train-personality", "--register", "personality-x"], 1, "No adapter 'personality-x'"),
@@ -91,30 +90,8 @@ def test_hardware_says_its_reason() -> None:
     assert choose_hardware("cpu").dtype_name == "float32"
     with pytest.raises(PersonaTrainingError, match="Unknown device"):
         choose_hardware("tpu")
-    with pytest.raises(RecipeError, match="there is: hf"):
-        choose_backend("unsloth")
-
-
-def test_the_doctor_names_a_remedy_for_every_failure(tmp_path: Path) -> None:
-    assert check_python((3, 10)).level == "fail"
-    assert check_python((3, 12)).level == "ok"
-    found = {c.name: c for c in check_packages(["click>=8", "rich>=999", "no-such-library>=1", 'x; extra == "gpu"'])}
-    assert {name: check.level for name, check in found.items()} == {
-        "click": "ok",
-        "rich": "fail",
-        "no-such-library": "fail",
-    }
-    assert 'pip install "rich>=999"' in found["rich"].remedy
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    blocked = check_folder("data folder", tmp_path / "file" / "below")
-    assert (blocked.level, bool(blocked.remedy)) == ("fail", True)
-    assert check_folder("data folder", tmp_path / "new").level in ("ok", "note")
-
-
-def test_the_doctor_passes_here() -> None:
-    result = CliRunner().invoke(main, ["doctor"])
-    assert result.exit_code == 0, result.output
-    assert "Ready to train." in result.output
+    with pytest.raises(RecipeError, match="there is: hf, unsloth"):
+        choose_backend("llamafile")
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def build_tiny_model(out_dir: Path, recipe: TinyRecipe, progress: Progress | Non
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             chat = tokenizer.learn_tokenizer(exchanges(recipe.seed, 20_000), recipe.vocabulary)
-            model = _blank(recipe, chat)
+            model = blank_model(recipe, chat)
             loss = _pretrain(model, chat, recipe, progress)
     finally:
         torch.set_num_threads(threads)
@@ -118,7 +118,8 @@ def build_tiny_model(out_dir: Path, recipe: TinyRecipe, progress: Progress | Non
     return loss
 
 
-def _blank(recipe: TinyRecipe, chat: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def blank_model(recipe: TinyRecipe, chat: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The recipe's shape with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(  # type: ignore[no-untyped-call]
