@@ -210,7 +210,7 @@ async def test_changed_core_memory_is_named_as_the_reason(client: httpx.AsyncCli
         ({"type": "personality", "val_share": 1}, "val_share"),
         ({"type": "personality", "min_quality": 2}, "min_quality"),
         ({"type": "personality", "max_turns": 0}, "max_turns"),
-        ({"type": "personality", "format": "alpaca"}, "format"),
+        ({"type": "personality", "format": "parquet"}, "format"),
         ({"type": "personality", "seed": 10**12}, "seed"),
     ],
 )

@@ -34,6 +34,7 @@ ROWS = {
     "VALUES (:export, :owner, :persona, :export_name, 'personality', 'chatml', 'x', cast(:dataset AS jsonb))",
     "training_export_rows": "(training_export_id, interaction_id, owner_id, row_number, split, content_hash) "
     "VALUES (:export, :interaction, :owner, 0, 'train', 'h')",
+    "training_export_sources": "(training_export_id, source_id, owner_id) VALUES (:export, :memory, :owner)",
     "lora_versions": "(id, owner_id, persona_id, adapter_id, layer, export_id, weights_sha256, manifest) "
     "VALUES (:adapter, :owner, :persona, :adapter_name, 1, :export_name, 'x', cast(:recipe AS jsonb))",
     "deployments": "(id, owner_id, lora_version_id, tag, host, live) "
@@ -62,7 +63,7 @@ class Tenant:
         return {"Authorization": f"Bearer {self.key}"}
 
 
-def _dataset(export_id: str, interaction_id: UUID, session_id: UUID) -> dict[str, Any]:
+def _dataset(export_id: str) -> dict[str, Any]:
     return {
         "schema": "casiopy/dataset-v1",
         "export_id": export_id,
@@ -74,7 +75,7 @@ def _dataset(export_id: str, interaction_id: UUID, session_id: UUID) -> dict[str
         "filters": {},
         "funnel": [],
         "splits": {},
-        "rows": [{"interaction_id": str(interaction_id), "session_id": str(session_id), "split": "train"}],
+        "exchanges": 1,
     }
 
 
@@ -88,7 +89,7 @@ def _tenant(name: str, model: int) -> Tenant:
         "model": model,
     }
     names |= {"export_name": f"personality-{word}", "adapter_name": f"personality-{word}"}
-    names |= {"dataset": json.dumps(_dataset(str(names["export_name"]), ids["interaction"], ids["session"]))}
+    names |= {"dataset": json.dumps(_dataset(str(names["export_name"])))}
     names |= {"recipe": json.dumps({"base_model": {}, "dataset": {}, "result": {}, "week": None, "parent": None})}
     key = f"key-{word}"
     return Tenant(word, key, {**ids, **names, "key_hash": sha256(key.encode()).digest()})

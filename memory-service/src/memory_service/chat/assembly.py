@@ -20,6 +20,8 @@ _KNOWN_SHARE, _SUMMARY_SHARE, _RECALLED_SHARE = 0.2, 0.2, 0.2
 _RECENT_SHARE = 0.4
 # The block is kept with the exchange as metadata, which takes 16,384 bytes.
 _MAX_BLOCK_BYTES = 12_000
+# And so is where each line is from, an id of 36 letters with its quotes and comma. Both together leave room for the rest.
+_ID_BYTES, _MAX_KEPT_BYTES = 40, 16_000
 # A memory is a reminder, not a document.
 _MAX_LINE = 600
 _TAG = re.compile(r"<\s*/?\s*memory\s*>", re.IGNORECASE)
@@ -88,6 +90,7 @@ class Prompt:
 
     Attributes:
         block: the memories as the model sees them, between `<memory>` and `</memory>`; empty when there are none.
+        block_ids: the memory or exchange each line of the block is from; None for a piece of the summary.
         recalled: which of the recalled lines found room.
         tokens: estimated, never above the budget.
     """
@@ -97,6 +100,7 @@ class Prompt:
     recalled: tuple[Remembered, ...]
     recent: tuple[Said, ...]
     tokens: int
+    block_ids: tuple[UUID | None, ...] = ()
 
 
 def assemble(parts: Parts, budget: int) -> Prompt:
@@ -115,7 +119,7 @@ def assemble(parts: Parts, budget: int) -> Prompt:
     recent = _recent(parts.recent, room - lines.tokens - min(reserve, int(room * _RECALLED_SHARE)))
     left = room - sum(_exchange_size(one) for one in recent)
     shown = {one.id for one in recent} | begun.known
-    recalled = tuple(one for one in parts.recalled if one.id not in shown and lines.add(one.line, left))
+    recalled = tuple(one for one in parts.recalled if one.id not in shown and lines.add(one.line, left, one.id))
     return _prompt(parts, lead, lines, recalled, recent)
 
 
@@ -146,27 +150,35 @@ def _begin(parts: Parts, budget: int) -> _Begun:
     lead = _WORDS.get(parts.language, _WORDS["en"])[0]
     lines = _Lines(_size(f"\n\n{lead}\n") + estimated_tokens(_BLOCK))
     room = budget - always - lines.frame
-    known = {one.id for one in parts.known if lines.add(one.line, int(room * _KNOWN_SHARE))} if room > 0 else set()
+    known = (
+        {one.id for one in parts.known if lines.add(one.line, int(room * _KNOWN_SHARE), one.id)} if room > 0 else set()
+    )
     return _Begun(lines, room, known)
 
 
 @dataclass(slots=True)
 class _Lines:
-    """The lines of the block while it is written."""
+    """The lines of the block while it is written, and what each is from."""
 
     frame: int
     tokens: int = 0
     texts: list[str] = field(default_factory=list)
+    ids: list[UUID | None] = field(default_factory=list)
 
-    def add(self, text: str, limit: int) -> bool:
+    def add(self, text: str, limit: int, id: UUID | None = None) -> bool:
         """Add a line if all lines together then take at most `limit` tokens; whether it was added."""
         line = f"- {one_line(text)}"
         size = estimated_tokens(line) + 1
-        if line == "- " or self.tokens + size > limit or _bytes([*self.texts, line]) > _MAX_BLOCK_BYTES:
+        if line == "- " or self.tokens + size > limit or self._is_full_with(line):
             return False
         self.texts.append(line)
+        self.ids.append(id)
         self.tokens += size
         return True
+
+    def _is_full_with(self, line: str) -> bool:
+        taken = _bytes([*self.texts, line])
+        return taken > _MAX_BLOCK_BYTES or taken + _ID_BYTES * (len(self.texts) + 1) > _MAX_KEPT_BYTES
 
 
 def one_line(text: str) -> str:
@@ -178,6 +190,16 @@ def one_line(text: str) -> str:
 def memory_block(lines: Iterable[str]) -> str:
     """The lines between their marks."""
     return _BLOCK.format(lines="\n".join(lines))
+
+
+def with_memories(system: str, language: str, lines: Sequence[str]) -> str:
+    """The system message that shows `lines` (`- ` included) below `system`, as the model sees them in a turn."""
+    lead = _WORDS.get(language, _WORDS["en"])[0]
+    return _with_block(system, lead, memory_block(lines) if lines else "")
+
+
+def _with_block(system: str, lead: str, block: str) -> str:
+    return f"{system}\n\n{lead}\n{block}".strip() if block else system
 
 
 def _add_summary(lines: _Lines, parts: Parts, room: int) -> None:
@@ -215,7 +237,7 @@ def _prompt(
     parts: Parts, lead: str, lines: _Lines, recalled: tuple[Remembered, ...], recent: tuple[Said, ...]
 ) -> Prompt:
     block = memory_block(lines.texts) if lines.texts else ""
-    system = f"{parts.system}\n\n{lead}\n{block}".strip() if block else parts.system
+    system = _with_block(parts.system, lead, block)
     messages = [Message("system", system)] if system else []
     for exchange in recent:
         messages.append(Message("user", exchange.message))
@@ -223,7 +245,7 @@ def _prompt(
             messages.append(Message("assistant", exchange.answered))
     messages.append(Message("user", parts.message))
     tokens = sum(_size(message.content) for message in messages)
-    return Prompt(tuple(messages), block, recalled, recent, tokens)
+    return Prompt(tuple(messages), block, recalled, recent, tokens, tuple(lines.ids))
 
 
 def _size(text: str) -> int:

@@ -252,6 +252,7 @@ class Chat:
         metadata: dict[str, Any] = {"answered_at": datetime.now(UTC).isoformat()}
         if prepared.prompt is not None and prepared.prompt.block:
             metadata["memory_block"] = prepared.prompt.block
+            metadata["memory_ids"] = [None if id is None else str(id) for id in prepared.prompt.block_ids]
         if prepared.agent is not None:
             metadata["answered_by"] = prepared.agent.name
         if interrupted:

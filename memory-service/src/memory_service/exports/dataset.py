@@ -1,111 +1,131 @@
-"""From selected exchanges to the bytes of a dataset, and back again to the same bytes later. Pure."""
+"""Where each kept exchange stands in the files: rows cut from sessions, whole sessions held out. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from memory_service.exports.formats import Turn, chatml, conversations, jsonl
-from memory_service.exports.manifest import Split
-from memory_service.exports.redaction import Redacted, Redactor, introduced_names
-from memory_service.exports.selection import Candidate
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_service.exports.shortlist import Shortlist
+from memory_service.exports.splitting import held_out_sessions
 
 SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one exchange stands in the dataset: its split and the line of that file, from 0."""
+    """Where one exchange stands: its split, the line of that file (from 0) and its place in the line (from 0).
 
-    interaction_id: str
-    split: str
-    row_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class People:
-    """Whom a dataset may name and whom not.
-
-    `others` are viewers outside the dataset whose ids may be mentioned in it; `display_names` what viewers of the dataset
-    are called besides their id; `public` the names that stay.
+    `evidence`: in preference rows, which of its replies stands there.
     """
 
-    others: Sequence[str] = ()
-    display_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    public: Sequence[str] = ()
+    interaction_id: str
+    session_id: str
+    split: str
+    row_number: int
+    place: int
+    content_hash: bytes
+    quality_score: float
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """The files, and how often each kind of personal data was taken out."""
+class Cut:
+    """How the kept entries become rows.
 
-    train: Split
-    val: Split
-    redacted: Mapping[str, int]
+    Attributes:
+        max_turns: longest conversation; 1 for preferences, each of which is a row.
+        links: sessions that one row has in common, and that must not be torn apart.
+    """
 
-
-def positions(candidates: Iterable[Candidate]) -> dict[str, int]:
-    """Each exchange's place in its session, counted over all of them, kept or not: what followed what."""
-    ordered = sorted(candidates, key=lambda c: (c.session_id, c.occurred_at, c.interaction_id))
-    return {
-        candidate.interaction_id: place
-        for _, session in groupby(ordered, key=lambda c: c.session_id)
-        for place, candidate in enumerate(session)
-    }
+    val_share: float
+    seed: int
+    max_turns: int
+    links: Sequence[tuple[str, str]] = ()
 
 
-def arrange(
-    kept: Sequence[Candidate], position: Mapping[str, int], held_out: frozenset[str], max_turns: int
-) -> list[Place]:
-    """Cut the kept exchanges into rows, sessions in the order they began, each split's lines numbered from 0."""
-    began: dict[str, tuple[str, str]] = {}
-    for candidate in sorted(kept, key=lambda c: (c.occurred_at, c.interaction_id)):
-        began.setdefault(candidate.session_id, (candidate.occurred_at.isoformat(), candidate.session_id))
-    ordered = sorted(kept, key=lambda c: (began[c.session_id], position[c.interaction_id]))
-    turns = [Turn(c.interaction_id, c.session_id, "", position[c.interaction_id], "", "") for c in ordered]
-    lines = dict.fromkeys(SPLITS, 0)
-    places = []
-    for row in conversations(turns, max_turns):
-        split = "val" if row[0].session_id in held_out else "train"
-        places += [Place(turn.interaction_id, split, lines[split]) for turn in row]
-        lines[split] += 1
-    return sorted(places, key=lambda place: SPLITS.index(place.split))
+def arrange(shortlist: Shortlist, kept: NDArray[np.intp], cut: Cut) -> Iterator[Place]:
+    """The places in file order, first all of train. Sessions stand in the order they began, among the kept."""
+    columns = shortlist.columns()
+    order = _by_session(shortlist, kept)
+    held = _held_out(shortlist, sorted(set(columns.session[kept].tolist())), cut)
+    for split in SPLITS:
+        side = order[held[columns.session[order]] == (split == "val")]
+        for number, row in enumerate(_rows(shortlist, side, cut.max_turns)):
+            yield from _places(shortlist, row, split, number)
 
 
-def render(
-    candidates: Mapping[str, Candidate], places: Sequence[Place], people: People, system_prompt: str, key: str
-) -> Dataset:
-    """Redact and write. The same exchanges, places, people, prompt and key give the same bytes."""
-    redactor = _redactor([candidates[place.interaction_id] for place in places], people, key)
-    counts: Counter[str] = Counter()
-    rows: dict[str, list[dict[str, object]]] = {split: [] for split in SPLITS}
-    for (split, _), line in groupby(places, key=lambda place: (place.split, place.row_number)):
-        conversation = [_turn(candidates[place.interaction_id], redactor, counts) for place in line]
-        rows[split].append(chatml(conversation, system_prompt))
-    train, val = (Split(split, len(rows[split]), jsonl(rows[split])) for split in SPLITS)
-    return Dataset(train, val, dict(sorted(counts.items())))
+def _by_session(shortlist: Shortlist, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    columns = shortlist.columns()
+    stays = np.zeros(len(shortlist), dtype=bool)
+    stays[kept] = True
+    in_time = columns.in_time()
+    in_time = in_time[stays[in_time]]
+    _, first = np.unique(columns.session[in_time], return_index=True)
+    began = np.zeros(int(columns.session.max()) + 1, dtype=np.int64)
+    began[columns.session[in_time[first]]] = first
+    return in_time[np.lexsort((columns.position[in_time], began[columns.session[in_time]]))]
 
 
-def _redactor(candidates: Sequence[Candidate], people: People, key: str) -> Redactor:
-    viewers = {candidate.user_id: list(people.display_names.get(candidate.user_id, ())) for candidate in candidates}
-    for candidate in candidates:
-        viewers[candidate.user_id] += introduced_names(candidate.input_text)
-    return Redactor(key, viewers, people.public, people.others)
+def _held_out(shortlist: Shortlist, sessions: Sequence[int], cut: Cut) -> NDArray[np.bool_]:
+    names = shortlist.session_ids()
+    ids = {number: names[number] for number in sessions}
+    side = _together({*ids.values()}, cut.links)
+    held = held_out_sessions(side.values(), cut.val_share, cut.seed)
+    found = np.zeros(max(sessions, default=0) + 1, dtype=bool)
+    for number, name in ids.items():
+        found[number] = side[name] in held
+    return found
 
 
-def _turn(candidate: Candidate, redactor: Redactor, counts: Counter[str]) -> Turn:
-    def clean(text: str) -> str:
-        redacted: Redacted = redactor.redact(text, candidate.user_id)
-        counts.update(redacted.by_kind())
-        return redacted.text
+def _together(sessions: set[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """For each session the one that decides for it: the first of all that rows link it with, directly or not."""
+    head = {session: session for session in sorted(sessions)}
 
-    return Turn(
-        interaction_id=candidate.interaction_id,
-        session_id=candidate.session_id,
-        viewer=redactor.viewer(candidate.user_id),
-        position=0,
-        input_text=clean(candidate.input_text),
-        output_text=clean(candidate.output_text),
-    )
+    def root(session: str) -> str:
+        while head.setdefault(session, session) != session:
+            session = head[session]
+        return session
+
+    for one, other in links:
+        first, second = sorted((root(one), root(other)))
+        head[second] = first
+    return {session: root(session) for session in sessions}
+
+
+def _rows(shortlist: Shortlist, order: NDArray[np.intp], max_turns: int) -> Iterator[list[int]]:
+    """Only turns that followed each other directly, and were answered with the same memories, stay together.
+
+    Across a dropped exchange the reply would answer something the reader of the row cannot see.
+    """
+    if max_turns < 1:
+        raise ValueError(f"a conversation needs at least one turn, got max_turns={max_turns}")
+    columns = shortlist.columns()
+    row: list[int] = []
+    for index in map(int, order):
+        if row:
+            before = row[-1]
+            follows = columns.session[index] == columns.session[before] and (
+                int(columns.position[index]) == int(columns.position[before]) + 1
+            )
+            if not follows or columns.block[index] != columns.block[before] or len(row) == max_turns:
+                yield row
+                row = []
+        row.append(index)
+    if row:
+        yield row
+
+
+def _places(shortlist: Shortlist, row: Sequence[int], split: str, number: int) -> Iterator[Place]:
+    for place, index in enumerate(row):
+        uses = shortlist.uses(index)
+        for part, use in enumerate(uses):
+            hashed = bytes.fromhex(use.content_hash)
+            yield Place(
+                use.interaction_id, use.session_id, split, number, part, hashed, use.quality_score, use.evidence
+            )
+        if not uses:
+            session, hashed = shortlist.session_id(index), shortlist.content_hash(index)
+            yield Place(shortlist.id(index), session, split, number, place, hashed, shortlist.score(index))

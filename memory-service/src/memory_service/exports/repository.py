@@ -1,96 +1,41 @@
-"""Reads what may be exported; writes `training_exports` and `training_export_rows`."""
+"""Reads what may be exported, batch by batch; writes `training_exports` and what belongs to them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, any_, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Table, any_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.exports.dataset import Place
-from memory_service.exports.selection import Candidate
 from memory_service.ids import make_id
-from memory_service.models import Interaction, Persona, Session, TrainingExport, TrainingExportRow, User
+from memory_service.models import Feedback as Opinions
+from memory_service.models import Persona, Session, TrainingExport, TrainingExportRow, TrainingExportSource, User
 from memory_service.personas.service import CurrentPersona
 
 # What a conversation service may call a viewer in a session's metadata, besides the id.
 _DISPLAY_NAMES = ("display_name", "username", "nickname", "name")
-
-
-def _sources() -> Select[Any]:
-    columns: tuple[Any, ...] = (
-        Interaction.id,
-        Interaction.session_id,
-        Interaction.user_id,
-        Interaction.input_text,
-        Interaction.output_text,
-        Interaction.occurred_at,
-        Interaction.quality_score,
-        Interaction.quality_source,
-        Interaction.content_hash,
-        Interaction.dropped,
-        or_(Session.opt_out_training, User.opt_out_training).label("opted_out"),
-        Interaction.quality,
-    )
-    return (
-        select(*columns)
-        .join(Session, Session.id == Interaction.session_id)
-        .join(User, (User.owner_id == Interaction.owner_id) & (User.id == Interaction.user_id))
-    )
-
-
-async def candidates(
-    connection: AsyncConnection, persona_id: UUID, since: datetime | None, until: datetime
-) -> list[Candidate]:
-    """Every exchange of the persona from `since` (included) to `until` (excluded), consenting or not."""
-    statement = _sources().where(Interaction.persona_id == persona_id, Interaction.occurred_at < until)
-    if since is not None:
-        statement = statement.where(Interaction.occurred_at >= since)
-    return [_candidate(row) for row in await connection.execute(statement)]
-
-
-async def sources(connection: AsyncConnection, training_export_id: UUID) -> dict[str, Candidate]:
-    """A dataset's exchanges by id, as far as they still exist."""
-    learned = select(TrainingExportRow.interaction_id).where(TrainingExportRow.training_export_id == training_export_id)
-    rows = await connection.execute(_sources().where(Interaction.id.in_(learned)))
-    return {candidate.interaction_id: candidate for candidate in map(_candidate, rows)}
-
-
-def _candidate(row: Row[Any]) -> Candidate:
-    return Candidate(
-        interaction_id=str(row.id),
-        session_id=str(row.session_id),
-        user_id=row.user_id,
-        input_text=row.input_text,
-        output_text=row.output_text,
-        occurred_at=row.occurred_at,
-        quality_score=row.quality_score,
-        content_hash=row.content_hash.hex(),
-        opted_out=row.opted_out,
-        dropped=row.dropped,
-        judged_by_human=row.quality_source == "human",
-        persona_style=_persona_style(row.quality),
-    )
-
-
-def _persona_style(quality: dict[str, Any]) -> float | None:
-    """What the scorer said of the persona's style; None where it said nothing."""
-    return next((float(one["value"]) for one in quality.get("signals", ()) if one["name"] == "persona_style"), None)
+# Rows written with one statement; the protocol takes 32,767 parameters.
+_AT_ONCE = 1000
 
 
 async def viewers_known(connection: AsyncConnection, until: datetime) -> list[str]:
-    """Ids of all viewers who had been seen by then: any of them may be mentioned by another."""
-    return list(await connection.scalars(select(User.id).where(User.created_at <= until).order_by(User.id)))
+    """Ids of all who had been seen by then, viewers and raters: any of them may be mentioned by another."""
+    viewers = select(User.id).where(User.created_at <= until)
+    raters = select(Opinions.user_id).where(Opinions.created_at <= until, Opinions.user_id.is_not(None))
+    return sorted(await connection.scalars(viewers.union(raters)))
 
 
 async def display_names(connection: AsyncConnection, session_ids: Collection[UUID]) -> dict[str, list[str]]:
     """What these sessions' metadata call their viewers, by viewer id."""
     columns = [Session.metadata_[key].astext.label(key) for key in _DISPLAY_NAMES]
-    statement = select(Session.user_id, *columns).where(_one_of(session_ids)).order_by(Session.id)
+    named = or_(*(Session.metadata_.has_key(key) for key in _DISPLAY_NAMES))
+    statement = select(Session.user_id, *columns).where(one_of(Session.id, session_ids), named).order_by(Session.id)
     names: dict[str, list[str]] = {}
     for row in await connection.execute(statement):
         given = [name for key in _DISPLAY_NAMES if (name := getattr(row, key))]
@@ -98,9 +43,11 @@ async def display_names(connection: AsyncConnection, session_ids: Collection[UUI
     return names
 
 
-def _one_of(session_ids: Collection[UUID]) -> ColumnElement[bool]:
+def one_of(column: Any, ids: Collection[UUID]) -> ColumnElement[bool]:
+    """Condition that `column` is one of `ids`."""
     # One array parameter: a list of thousands would exceed the driver's 32,767 parameters.
-    return Session.id == any_(literal(list(session_ids), ARRAY(PGUUID(as_uuid=True))))
+    condition: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(PGUUID(as_uuid=True))))
+    return condition
 
 
 async def store(
@@ -109,9 +56,10 @@ async def store(
     persona_id: UUID,
     manifest: dict[str, Any],
     created_at: datetime,
-    places: Sequence[Place],
+    rows: Iterable[Place],
+    sources: Collection[UUID],
 ) -> bool:
-    """Remember a dataset and its rows; False when the very same one is remembered already."""
+    """Remember a dataset, its rows and what else stands in it; False when the very same one is remembered already."""
     row = {key: manifest[key] for key in ("export_id", "type", "format", "dataset_sha256")}
     row |= {
         "id": make_id(),
@@ -123,20 +71,29 @@ async def store(
     statement = insert(TrainingExport).values(row).on_conflict_do_nothing().returning(TrainingExport.id)
     if await connection.scalar(statement) is None:
         return False
-    hashes = {entry["interaction_id"]: bytes.fromhex(entry["content_hash"]) for entry in manifest["rows"]}
-    rows = [
-        {
-            "training_export_id": row["id"],
-            "interaction_id": UUID(place.interaction_id),
-            "owner_id": owner,
-            "row_number": place.row_number,
-            "split": place.split,
-            "content_hash": hashes[place.interaction_id],
-        }
-        for place in places
-    ]
-    await connection.execute(insert(TrainingExportRow), rows)
+    pending = iter(rows)
+    while batch := [_row(owner, row["id"], place) for place in islice(pending, _AT_ONCE)]:
+        await connection.execute(insert(cast(Table, TrainingExportRow.__table__)), batch)
+    ids = iter(sorted(sources))
+    while told := list(islice(ids, _AT_ONCE)):
+        entries = [{"training_export_id": row["id"], "source_id": source, "owner_id": owner} for source in told]
+        await connection.execute(insert(cast(Table, TrainingExportSource.__table__)), entries)
     return True
+
+
+def _row(owner: str, training_export_id: object, place: Place) -> dict[str, Any]:
+    return {
+        "training_export_id": training_export_id,
+        "interaction_id": UUID(place.interaction_id),
+        "owner_id": owner,
+        "row_number": place.row_number,
+        "split": place.split,
+        "content_hash": place.content_hash,
+        "place": place.place,
+        "session_id": UUID(place.session_id),
+        "quality_score": place.quality_score,
+        "evidence": place.evidence,
+    }
 
 
 async def find(connection: AsyncConnection, export_id: str) -> Row[Any] | None:
@@ -150,22 +107,57 @@ async def persona_of(connection: AsyncConnection, persona_id: UUID) -> CurrentPe
     return CurrentPersona(row.id, row.slug, row.name, row.language, row.settings)
 
 
-async def places(connection: AsyncConnection, training_export_id: UUID) -> list[Place]:
-    """Where each exchange stands in the dataset, in file order but for the turns within a row."""
+async def session_ids(connection: AsyncConnection, training_export_id: UUID) -> Sequence[UUID]:
+    """The sessions a dataset's rows are from."""
+    statement = select(TrainingExportRow.session_id).where(TrainingExportRow.training_export_id == training_export_id)
+    return [found for found in await connection.scalars(statement.distinct()) if found is not None]
+
+
+async def places(
+    connection: AsyncConnection, training_export_id: UUID, split: str, first: int, rows: int
+) -> list[Place]:
+    """The places of up to `rows` lines of a split from line `first` on, in file order."""
+    table = TrainingExportRow
     statement = (
-        select(TrainingExportRow.interaction_id, TrainingExportRow.split, TrainingExportRow.row_number)
-        .where(TrainingExportRow.training_export_id == training_export_id)
-        .order_by(TrainingExportRow.split, TrainingExportRow.row_number)
+        select(table)
+        .where(
+            table.training_export_id == training_export_id,
+            table.split == split,
+            table.row_number >= first,
+            table.row_number < first + rows,
+        )
+        .order_by(table.row_number, table.place, table.interaction_id)
     )
-    return [Place(str(row.interaction_id), row.split, row.row_number) for row in await connection.execute(statement)]
+    return [
+        Place(
+            interaction_id=str(row.interaction_id),
+            session_id=str(row.session_id),
+            split=row.split,
+            row_number=row.row_number,
+            place=row.place,
+            content_hash=row.content_hash,
+            quality_score=row.quality_score or 0.0,
+            evidence=row.evidence,
+        )
+        for row in await connection.execute(statement)
+    ]
 
 
-def summaries(persona_id: UUID | None = None) -> Select[Any]:
-    """Statement for the datasets' records, their manifests without the rows."""
-    statement = select(
+async def lines(connection: AsyncConnection, training_export_id: UUID, split: str) -> int:
+    """How many lines a split has."""
+    table = TrainingExportRow
+    statement = select(func.max(table.row_number)).where(
+        table.training_export_id == training_export_id, table.split == split
+    )
+    last = await connection.scalar(statement)
+    return 0 if last is None else int(last) + 1
+
+
+def summaries() -> Select[Any]:
+    """Statement for the datasets' records."""
+    return select(
         TrainingExport.id,
         TrainingExport.manifest.op("-")("rows").label("summary"),
         TrainingExport.created_at,
         TrainingExport.tainted_at,
     )
-    return statement if persona_id is None else statement.where(TrainingExport.persona_id == persona_id)

@@ -1,26 +1,33 @@
-"""Making a dataset, and giving out its rows again."""
+"""Making a dataset: select, redact, split, describe. Nothing of its size is ever in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.core_memory import service as core_memory
-from memory_service.core_memory.schemas import SystemPrompt
-from memory_service.errors import BadRequest, Conflict, NotFound
+from memory_service.db import Database
+from memory_service.errors import BadRequest, Conflict
 from memory_service.exports import manifest as manifests
-from memory_service.exports import repository
-from memory_service.exports.dataset import SPLITS, Dataset, People, Place, arrange, positions, render
+from memory_service.exports import repository, sources
+from memory_service.exports.dataset import Cut, Place, arrange
+from memory_service.exports.deduplication import NEAR_DUPLICATE
+from memory_service.exports.meaning import PER_GROUP, SAME_MEANING, thin_out
+from memory_service.exports.preferences import PreferenceSelection
+from memory_service.exports.probes import Probes
 from memory_service.exports.redaction import REDACTION_VERSION
+from memory_service.exports.rendering import SourcesMissing, Wording, lines, make_writer
 from memory_service.exports.schemas import ExportCreate
-from memory_service.exports.selection import IN_CHARACTER, NEAR_DUPLICATE, Candidate, Selection, select
-from memory_service.exports.splitting import held_out_sessions
+from memory_service.exports.selection import IN_CHARACTER, Selection, Wanted
 from memory_service.exports.weeks import Week, iso_week, week_containing
-from memory_service.personas.service import CurrentPersona
+from memory_service.exports.writing import Writer
+from memory_service.personas.service import resolve
 from memory_service.scoring import SCORER_VERSION
 
 
@@ -30,109 +37,109 @@ class NothingSelected(Conflict):
     code = "nothing_selected"
 
 
-class DatasetChanged(Conflict):
-    """The rows of a dataset cannot be written again as they were."""
+class ChangedMeanwhile(Conflict):
+    """Exchanges were erased while the dataset was made."""
 
     code = "dataset_changed"
 
 
 async def create(
-    connection: AsyncConnection, owner: str, persona: CurrentPersona, wanted: ExportCreate
+    database: Database, owner: str, wanted: ExportCreate, default_persona: str
 ) -> tuple[dict[str, Any], bool]:
-    """Select, redact, split and describe a dataset; the manifest, and whether it is a new one.
+    """Select, redact, split and describe a dataset; its manifest without the rows, and whether it is a new one.
 
-    Consent and redaction are enforced here, so no client can leave them out. The same bytes are the same dataset:
-    asking again answers with the manifest of the first time.
+    Consent and redaction are enforced here, so no client can leave them out. The same bytes are the same dataset: asking
+    again answers with the manifest of the first time. Everything is read as it was at one moment.
 
     Raises:
-        BadRequest: no such week or time zone. NothingSelected: the funnel kept nothing; the message is the funnel.
+        BadRequest: no such week or time zone. NotFound: no such persona. NothingSelected: the funnel kept nothing; the
+        message is the funnel.
     """
     now = datetime.now(UTC)
     week = _week(wanted, now)
-    since, until = (week.start, week.end) if week else (None, now)
-    stored = await repository.candidates(connection, persona.id, since, until)
-    personality = wanted.type == "personality"
-    selection = await asyncio.to_thread(select, stored, min_quality=wanted.min_quality, in_character=personality)
-    if not selection.kept:
-        raise NothingSelected(_emptiness(selection, week))
-    held_out = held_out_sessions({c.session_id for c in selection.kept}, wanted.val_share, wanted.seed)
-    places = arrange(selection.kept, positions(stored), held_out, wanted.max_turns)
-    kept = {candidate.interaction_id: candidate for candidate in selection.kept}
-    prompt = await core_memory.system_prompt(connection, persona)
-    dataset = await _written(connection, persona, kept, places, prompt, wanted.seed, now)
-    manifest = _described(persona, wanted, week, now, prompt, selection, kept, places, dataset)
-    fresh = await repository.store(connection, owner, persona.id, manifest, now, places)
-    return (manifest if fresh else await get(connection, str(manifest["export_id"]))), fresh
+    async with database.transaction(owner) as connection:
+        persona = await resolve(connection, owner, wanted.persona, default_persona)
+    async with database.transaction(owner, snapshot=True) as connection:
+        prompt = await core_memory.system_prompt(connection, persona)
+        period = sources.Period(persona.id, week.start if week else None, week.end if week else now)
+        selection = await _select(connection, wanted, period)
+        if not len(selection.kept):
+            raise NothingSelected(_emptiness(selection, week))
+        wording = Wording(persona, prompt, wanted.type, wanted.row_format, wanted.seed, now)
+        try:
+            writer, digest = await _written(connection, wording, selection, wanted)
+        except SourcesMissing:
+            raise ChangedMeanwhile("Exchanges were erased while the dataset was made. Ask again.") from None
+    manifest = _described(wording, wanted, week, selection, writer, digest)
+    async with database.transaction(owner) as connection:
+        told = {UUID(one) for one in writer.told}
+        places = _places(selection, wanted)
+        fresh = await repository.store(connection, owner, persona.id, manifest, now, places, told)
+        if not fresh:
+            record = await repository.find(connection, str(manifest["export_id"]))
+            manifest = record.manifest if record is not None else manifest
+    return manifest, fresh
 
 
-async def get(connection: AsyncConnection, export_id: str) -> dict[str, Any]:
-    """A dataset's manifest. Raises NotFound."""
-    manifest: dict[str, Any] = (await _record(connection, export_id)).manifest
-    return manifest
+async def _select(connection: AsyncConnection, wanted: ExportCreate, period: sources.Period) -> Selection:
+    asked = Wanted(
+        min_quality=wanted.min_quality,
+        in_character=wanted.type == "personality",
+        skill=wanted.skill,
+        with_memories=wanted.type == "episodic",
+        probes=Probes(wanted.exclude_prompts),
+    )
+    judged = wanted.type == "preference"
+    selection = PreferenceSelection(asked, paired=wanted.row_format == "dpo") if judged else Selection(asked)
+    async for batch in sources.exchanges(connection, period, skill=wanted.skill, judged=judged):
+        await asyncio.to_thread(selection.look_at, batch)
+    await asyncio.to_thread(selection.close)
+    await thin_out(selection, partial(sources.vectors, connection))
+    return selection
 
 
-async def rows(connection: AsyncConnection, export_id: str, split: str) -> bytes:
-    """The split's file, byte for byte as the manifest pins it.
-
-    The rows are written again from the exchanges (docs/decisions/0005): the service keeps no second copy of what people
-    said, and what was erased or withdrawn since cannot leave it any more.
-
-    Raises:
-        NotFound: no such dataset. DatasetChanged: it cannot be written again, and why.
-    """
-    record = await _record(connection, export_id)
-    manifest = record.manifest
-    persona = await repository.persona_of(connection, record.persona_id)
-    places = await repository.places(connection, record.id)
-    candidates = await repository.sources(connection, record.id)
-    prompt = await core_memory.system_prompt(connection, persona)
-    _refuse_withdrawn(export_id, places, candidates)
-    in_order = sorted(
-        places,
-        key=lambda p: (
-            SPLITS.index(p.split), p.row_number, candidates[p.interaction_id].occurred_at, p.interaction_id
-        ),
-    )  # fmt: skip
-    seed = int(manifest["filters"]["seed"])
-    dataset = await _written(connection, persona, candidates, in_order, prompt, seed, record.created_at)
-    written = {"train": dataset.train, "val": dataset.val}[split]
-    if written.entry()["sha256"] != manifest["splits"][split]["sha256"]:
-        raise DatasetChanged(_changed(export_id, manifest, prompt))
-    return written.content
-
-
-async def _record(connection: AsyncConnection, export_id: str) -> Row[Any]:
-    record = await repository.find(connection, export_id)
-    if record is None:
-        raise NotFound(f"No dataset has the id {export_id!r}. GET /exports lists those there are.")
-    return record
+def _places(selection: Selection, wanted: ExportCreate) -> Iterator[Place]:
+    links = selection.links if isinstance(selection, PreferenceSelection) else ()
+    turns = 1 if wanted.type == "preference" else wanted.max_turns
+    return arrange(selection.shortlist, selection.kept, Cut(wanted.val_share, wanted.seed, turns, links))
 
 
 async def _written(
-    connection: AsyncConnection,
-    persona: CurrentPersona,
-    candidates: dict[str, Candidate],
-    places: Sequence[Place],
-    prompt: SystemPrompt,
-    seed: int,
-    as_of: datetime,
-) -> Dataset:
-    sessions = {UUID(candidates[place.interaction_id].session_id) for place in places}
-    people = People(
-        others=await repository.viewers_known(connection, as_of),
-        display_names=await repository.display_names(connection, sessions),
-        public=public_names(persona),
-    )
-    # The persona's id is in no dataset, so the pseudonyms cannot be recomputed from what is handed out.
-    key = f"{persona.id}:{seed}"
-    return await asyncio.to_thread(render, candidates, places, people, prompt.system_prompt, key)
+    connection: AsyncConnection, wording: Wording, selection: Selection, wanted: ExportCreate
+) -> tuple[Writer, manifests.Digest]:
+    """The hashes of the files, written once to find them; the bytes themselves are written again when they are fetched."""
+
+    @asynccontextmanager
+    async def same() -> AsyncIterator[AsyncConnection]:
+        yield connection
+
+    def transaction() -> AbstractAsyncContextManager[AsyncConnection]:
+        return same()
+
+    async def places() -> AsyncIterator[list[Place]]:
+        for batch in whole_lines(_places(selection, wanted), sources.AT_ONCE):
+            yield batch
+
+    session_ids = {UUID(place.session_id) for place in _places(selection, wanted)}
+    writer = await make_writer(transaction, wording, places, session_ids)
+    digest = manifests.Digest()
+    async for written in lines(transaction, wording, writer, places):
+        for split, line in written:
+            digest.add(split, line)
+    return writer, digest
 
 
-def public_names(persona: CurrentPersona) -> list[str]:
-    """Names that are part of the character and stay: its own, and `public_names` of its settings."""
-    given = persona.settings.get("public_names", [])
-    names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
-    return [persona.name, persona.slug, *names]
+def whole_lines(places: Iterator[Place], at_least: int) -> Iterator[list[Place]]:
+    """The places in batches of `at_least` and some more, no line torn in two."""
+    pending = list(islice(places, at_least))
+    for place in places:
+        last = pending[-1]
+        if len(pending) >= at_least and (place.split, place.row_number) != (last.split, last.row_number):
+            yield pending
+            pending = []
+        pending.append(place)
+    if pending:
+        yield pending
 
 
 def _week(wanted: ExportCreate, now: datetime) -> Week | None:
@@ -144,45 +151,43 @@ def _week(wanted: ExportCreate, now: datetime) -> Week | None:
 
 
 def _described(
-    persona: CurrentPersona,
+    wording: Wording,
     wanted: ExportCreate,
     week: Week | None,
-    now: datetime,
-    prompt: SystemPrompt,
     selection: Selection,
-    kept: dict[str, Candidate],
-    places: Sequence[Place],
-    dataset: Dataset,
+    writer: Writer,
+    digest: manifests.Digest,
 ) -> dict[str, Any]:
-    filters = wanted.model_dump(include={"min_quality", "val_share", "seed", "max_turns"})
-    filters |= {"near_duplicate": NEAR_DUPLICATE}
-    if wanted.type == "personality":
-        filters |= {"min_persona_style": IN_CHARACTER}
+    more: dict[str, object] = {"redacted": dict(sorted(writer.redacted.items())), "lengths": selection.lengths()}
+    if wanted.type == "episodic":
+        more["untraceable_memory_blocks"] = selection.without_traceable_memories
     description = manifests.Description(
         type=wanted.type,
-        format=wanted.format,
-        persona_slug=persona.slug,
-        persona_name=persona.name,
-        created_at=now,
+        format=wanted.row_format,
+        skill=wanted.skill,
+        persona_slug=wording.persona.slug,
+        persona_name=wording.persona.name,
+        created_at=wording.as_of,
         week=week,
-        filters=filters,
+        filters=_filters(wanted, selection.wanted.probes),
         scorer_version=SCORER_VERSION,
         redaction_version=REDACTION_VERSION,
-        system_prompt_sha256=prompt.sha256,
+        system_prompt_sha256=wording.prompt.sha256,
         funnel=selection.funnel,
-        rows=[_row(kept[place.interaction_id], place) for place in places],
+        exchanges=sum(max(1, len(selection.shortlist.uses(int(index)))) for index in selection.kept),
+        more=more,
     )
-    return manifests.build(description, dataset.train, dataset.val) | {"redacted": dict(dataset.redacted)}
+    return manifests.build(description, digest)
 
 
-def _row(candidate: Candidate, place: Place) -> dict[str, object]:
-    return {
-        "interaction_id": candidate.interaction_id,
-        "session_id": candidate.session_id,
-        "split": place.split,
-        "content_hash": candidate.content_hash,
-        "quality_score": candidate.quality_score,
+def _filters(wanted: ExportCreate, probes: Probes) -> dict[str, object]:
+    filters: dict[str, object] = wanted.model_dump(include={"min_quality", "val_share", "seed", "max_turns"})
+    filters |= {
+        "near_duplicate": NEAR_DUPLICATE,
+        "semantic_duplicate": {"cosine": SAME_MEANING, "kept": PER_GROUP},
+        "exclude_prompts": {"count": len(probes), "sha256": probes.sha256},
     }
+    return filters | ({"min_persona_style": IN_CHARACTER} if wanted.type == "personality" else {})
 
 
 def _emptiness(selection: Selection, week: Week | None) -> str:
@@ -193,27 +198,4 @@ def _emptiness(selection: Selection, week: Week | None) -> str:
     lost = "; ".join(f"{step.stage} dropped {step.dropped} ({step.why})" for step in steps if step.dropped)
     return (
         f"Nothing to export: of {first.kept} exchanges {when} none was left. {lost}. Lower min_quality or record more."
-    )
-
-
-def _refuse_withdrawn(export_id: str, places: Sequence[Place], candidates: dict[str, Candidate]) -> None:
-    erased = sum(place.interaction_id not in candidates for place in places)
-    withdrawn = sum(candidate.opted_out for candidate in candidates.values())
-    if erased or withdrawn:
-        raise DatasetChanged(
-            f"{export_id} is not given out any more: of its {len(places)} exchanges {erased} were erased and {withdrawn} "
-            "belong to people who have opted out since. Export again for a dataset without them."
-        )
-
-
-def _changed(export_id: str, manifest: dict[str, Any], prompt: SystemPrompt) -> str:
-    reasons = []
-    if prompt.sha256 != manifest["system_prompt_sha256"]:
-        reasons.append("core memory has changed")
-    if manifest["redaction_version"] != REDACTION_VERSION:
-        reasons.append("the redaction rules have changed")
-    why = " and ".join(reasons) or "its exchanges or its viewers have changed"
-    return (
-        f"{export_id} cannot be written again byte for byte: {why} since. "
-        "The files exported then stay valid; export again for a current dataset."
     )

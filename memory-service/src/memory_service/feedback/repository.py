@@ -18,10 +18,10 @@ def of_interaction(interaction_id: UUID) -> Select[Any]:
     return select(*columns).where(Feedback.interaction_id == interaction_id)
 
 
-async def lock_interaction(connection: AsyncConnection, interaction_id: UUID) -> bool:
-    """Make others who rate the same interaction wait for this transaction; False when there is no such interaction."""
-    statement = select(Interaction.id).where(Interaction.id == interaction_id).with_for_update()
-    return (await connection.execute(statement)).one_or_none() is not None
+async def lock_interaction(connection: AsyncConnection, interaction_id: UUID) -> float | None:
+    """Make others who rate the same interaction wait for this transaction; its score, None without such a one."""
+    statement = select(Interaction.quality_score).where(Interaction.id == interaction_id).with_for_update()
+    return await connection.scalar(statement)
 
 
 async def create(connection: AsyncConnection, owner: str, interaction_id: UUID, values: dict[str, Any]) -> Row[Any]:
@@ -32,5 +32,5 @@ async def create(connection: AsyncConnection, owner: str, interaction_id: UUID, 
 
 async def ratings(connection: AsyncConnection, interaction_id: UUID) -> Sequence[int]:
     """Every rating of the interaction."""
-    statement = select(Feedback.rating).where(Feedback.interaction_id == interaction_id)
-    return (await connection.scalars(statement)).all()
+    statement = select(Feedback.rating).where(Feedback.interaction_id == interaction_id, Feedback.rating.is_not(None))
+    return [rating for rating in await connection.scalars(statement) if rating is not None]

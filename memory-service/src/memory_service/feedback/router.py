@@ -1,4 +1,4 @@
-"""/interactions/{id}/feedback: rate a reply, list its ratings."""
+"""/interactions/{id}/feedback: rate or correct a reply, list what was said of it."""
 
 from uuid import UUID
 
@@ -18,7 +18,10 @@ router = APIRouter(prefix="/interactions/{interaction_id}/feedback", tags=["feed
 async def give_feedback(
     interaction_id: UUID, feedback: FeedbackCreate, connection: Transaction, owner: OwnerId
 ) -> FeedbackStored:
-    """Rate a reply from 1 to 5. The mean of its ratings replaces the scorer's score."""
+    """Rate a reply from 1 to 5, correct it, or tell what was swiped away for it.
+
+    The mean of its ratings replaces the scorer's score. Corrections, swipes and ratings are what `preference` datasets hold.
+    """
     return await service.give(connection, owner, interaction_id, feedback)
 
 

@@ -1,4 +1,4 @@
--- What a viewer's exchanges were used for: the datasets that hold one, the adapters that learned from one of those (as their
+-- What a viewer's exchanges, memories and opinions were used for: the datasets that hold one, the adapters that learned from one of those (as their
 -- own dataset, by replay, or through a parent), and where those adapters were deployed.
 WITH RECURSIVE exported AS (
     SELECT export_id
@@ -8,6 +8,16 @@ WITH RECURSIVE exported AS (
         FROM training_export_rows AS learned_from
         JOIN interactions ON interactions.id = learned_from.interaction_id
         WHERE interactions.user_id = :user_id
+        UNION ALL
+        SELECT training_export_id
+        FROM training_export_sources
+        WHERE source_id IN (
+            SELECT id FROM interactions WHERE user_id = :user_id
+            UNION ALL
+            SELECT id FROM memories WHERE user_id = :user_id
+            UNION ALL
+            SELECT id FROM feedback WHERE user_id = :user_id
+        )
     )
 ), learned AS (
     SELECT id, adapter_id

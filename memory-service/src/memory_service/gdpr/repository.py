@@ -201,6 +201,12 @@ async def interaction_ids(connection: AsyncConnection, user_id: str) -> Sequence
     return (await connection.scalars(select(Interaction.id).where(Interaction.user_id == user_id))).all()
 
 
+async def told(connection: AsyncConnection, user_id: str) -> Sequence[UUID]:
+    """The memories and opinions, by their ids alone."""
+    statement = select(Memory.id).where(Memory.user_id == user_id)
+    return (await connection.scalars(statement.union_all(select(Feedback.id).where(Feedback.user_id == user_id)))).all()
+
+
 async def remove_rest(connection: AsyncConnection, user_id: str) -> None:
     """Delete what is left when the exchanges are gone, down to the viewer's own row; vectors and summaries go with it."""
     await connection.execute(delete(Feedback).where(Feedback.user_id == user_id))

@@ -49,6 +49,7 @@ async def _erase(connection: AsyncConnection, owner: str, user_id: str) -> Erase
     tainted = Tainted.model_validate(await repository.learned(connection, user_id))
     await _remove_topics(connection, owner, user_id)
     await interactions.remove_all(connection, await repository.interaction_ids(connection, user_id))
+    await interactions.taint(connection, await repository.told(connection, user_id))
     await repository.remove_rest(connection, user_id)
     await repository.forget_answers(connection)
     return Erased(user_id=user_id, deleted=deleted, tainted=tainted, message=_message(user_id, tainted))

@@ -17,7 +17,7 @@ from memory_service.interactions.schemas import InteractionFilter, TrainingFilte
 from memory_service.models import Interaction, Persona, Session, User
 
 _TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8")).bindparams(
-    bindparam("interaction_ids", type_=ARRAY(PGUUID(as_uuid=True)))
+    bindparam("erased_ids", type_=ARRAY(PGUUID(as_uuid=True)))
 )
 _OPTED_OUT = or_(Session.opt_out_training, User.opt_out_training)
 # Ids a statement carries; the protocol takes 32,767 parameters.
@@ -151,7 +151,12 @@ async def remove_all(connection: AsyncConnection, interaction_ids: Sequence[UUID
     removed = 0
     for start in range(0, len(interaction_ids), _REMOVED_AT_ONCE):
         batch = interaction_ids[start : start + _REMOVED_AT_ONCE]
-        await connection.execute(_TAINT, {"interaction_ids": list(batch)})
+        await taint(connection, batch)
         result = await connection.execute(delete(Interaction).where(Interaction.id.in_(batch)))
         removed += int(result.rowcount)
     return removed
+
+
+async def taint(connection: AsyncConnection, erased_ids: Sequence[UUID]) -> None:
+    """Mark what learned from these exchanges, memories or opinions as tainted; to be called before they are erased."""
+    await connection.execute(_TAINT, {"erased_ids": list(erased_ids)})

@@ -33,7 +33,9 @@ class InteractionCreate(BaseModel):
         default_factory=dict,
         description="Yours, stored as it is. The scorer reads `interrupted` (true: the viewer cut the reply off), "
         "`finish_reason` (`length`: the model ran out of room), `memory_block` (the memories the model was given) and "
-        "`answered_by` (an agent that answered in the persona's place).",
+        "`answered_by` (an agent that answered in the persona's place). Datasets read `skill` (what the exchange is practice "
+        "for) and, to show a memory block, `memory_ids`: for each line of it the id of the memory or exchange it is from (`id` "
+        "in `citations` of POST /memory/context), a list of them, or null.",
     )
 
 

@@ -1,9 +1,13 @@
--- Before exchanges are erased: every dataset that holds one, and every adapter that learned from one of those (as its own
+-- Before exchanges, memories or feedback are erased: every dataset that holds one, and every adapter that learned from one of those (as its own
 -- dataset, by replay, or through its parent), is marked as tainted. The first mark stays.
 WITH RECURSIVE tainted_exports AS (
     UPDATE training_exports
     SET tainted_at = coalesce(tainted_at, now())
-    WHERE id IN (SELECT training_export_id FROM training_export_rows WHERE interaction_id = ANY(:interaction_ids))
+    WHERE id IN (
+        SELECT training_export_id FROM training_export_rows WHERE interaction_id = ANY(:erased_ids)
+        UNION ALL
+        SELECT training_export_id FROM training_export_sources WHERE source_id = ANY(:erased_ids)
+    )
     RETURNING export_id
 ),
 learned AS (

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.interactions.repository import taint
 from memory_service.memories.supersession import Version
 from memory_service.models import Memory, Owner, Persona, User
 
@@ -153,13 +154,15 @@ async def set_interval(
 
 
 async def mark_deleted(connection: AsyncConnection, memory_id: UUID) -> None:
-    """Soft delete."""
+    """Soft delete; a dataset that told it is tainted."""
+    await taint(connection, [memory_id])
     values = {"is_deleted": True, "updated_at": func.now()}
     await connection.execute(update(Memory).where(Memory.id == memory_id).values(values))
 
 
 async def remove(connection: AsyncConnection, memory_id: UUID) -> None:
-    """Delete the row and its vectors; what it superseded stays ended, by nobody any more."""
+    """Delete the row and its vectors; what it superseded stays ended, by nobody any more. A dataset that told it is tainted."""
+    await taint(connection, [memory_id])
     await connection.execute(update(Memory).where(Memory.superseded_by == memory_id).values(superseded_by=None))
     await connection.execute(delete(Memory).where(Memory.id == memory_id))
 

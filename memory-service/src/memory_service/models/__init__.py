@@ -7,7 +7,13 @@ owner, so no row can point into another owner's data.
 
 from memory_service.models.base import MAX_TEXT, Base
 from memory_service.models.conversations import Feedback, Interaction, InteractionTopic, Session, SessionSummary, Topic
-from memory_service.models.lineage import Deployment, LoraVersion, TrainingExport, TrainingExportRow
+from memory_service.models.lineage import (
+    Deployment,
+    LoraVersion,
+    TrainingExport,
+    TrainingExportRow,
+    TrainingExportSource,
+)
 from memory_service.models.memories import Memory
 from memory_service.models.people import CoreMemory, Persona, User
 from memory_service.models.recall import Embedding, EmbeddingModel, RecallDocument, RecallTerm
@@ -38,5 +44,6 @@ __all__ = [
     "Topic",
     "TrainingExport",
     "TrainingExportRow",
+    "TrainingExportSource",
     "User",
 ]

@@ -107,16 +107,17 @@ class Interaction(Base):
 
 
 class Feedback(Base):
-    """A human's rating of one reply, 1 (bad) to 5 (excellent)."""
+    """A human's word on one reply: a rating from 1 (bad) to 5 (excellent), a correction, what was swiped away for it."""
 
     __tablename__ = "feedback"
     id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[str] = owner_id_column()
     interaction_id: Mapped[UUID]
     user_id: Mapped[str | None]
-    rating: Mapped[int]
+    rating: Mapped[int | None]
     comment: Mapped[str | None] = mapped_column(EncryptedText)
     corrected_output: Mapped[str | None] = mapped_column(EncryptedText)
+    discarded_outputs: Mapped[list[Any]] = mapped_column(EncryptedJSON, server_default=text("'[]'::jsonb"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     __table_args__ = (
         belongs_to("interactions", "interaction_id"),

@@ -32,20 +32,38 @@ class TrainingExport(Base):
 
 
 class TrainingExportRow(Base):
-    """One interaction inside a dataset. No foreign key to it: the record of what was learned outlives an erased exchange."""
+    """One interaction inside a dataset. No foreign key to it: the record of what was learned outlives an erased exchange.
+
+    `evidence`: in a preference row, which of the exchange's replies stands there.
+    """
 
     __tablename__ = "training_export_rows"
     training_export_id: Mapped[UUID] = mapped_column(primary_key=True)
     interaction_id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[str] = owner_id_column()
-    row_number: Mapped[int]
-    split: Mapped[str]
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    split: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[bytes]
+    place: Mapped[int] = mapped_column(server_default=text("0"))
+    session_id: Mapped[UUID | None]
+    quality_score: Mapped[float | None]
+    evidence: Mapped[str | None]
     __table_args__ = (
         belongs_to("training_exports", "training_export_id"),
         Index(None, "owner_id", "interaction_id"),
+        Index(None, "training_export_id", "split", "row_number"),
         CheckConstraint("split IN ('train', 'val')", "split"),
     )
+
+
+class TrainingExportSource(Base):
+    """What else stands in a dataset: a memory or an exchange that was recalled for one of its rows, or a person's feedback."""
+
+    __tablename__ = "training_export_sources"
+    training_export_id: Mapped[UUID] = mapped_column(primary_key=True)
+    source_id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = owner_id_column()
+    __table_args__ = (belongs_to("training_exports", "training_export_id"), Index(None, "owner_id", "source_id"))
 
 
 class LoraVersion(Base):

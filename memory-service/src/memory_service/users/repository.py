@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.interactions.repository import taint
 from memory_service.models import Interaction, Memory, Session, User
 
 
@@ -43,5 +44,6 @@ async def set_consent(connection: AsyncConnection, user_id: str, consent: Mappin
 
 
 async def remove_memories(connection: AsyncConnection, user_id: str) -> None:
-    """Delete every typed memory of the viewer, whatever became of it, with its vectors."""
+    """Delete every typed memory of the viewer, whatever became of it, with its vectors; datasets that told one are tainted."""
+    await taint(connection, (await connection.scalars(select(Memory.id).where(Memory.user_id == user_id))).all())
     await connection.execute(delete(Memory).where(Memory.user_id == user_id))
