@@ -3,8 +3,7 @@
 What is counted, and from where:
 
 * Weights: every matrix of the architecture. In 4 bits (NF4 with double quantisation) a weight costs 4.127 bits, and
-  embedding and head stay whole (Dettmers et al. 2023, arXiv 2305.14314, section 3). The plain backend then keeps those
-  two in float32, as peft's `prepare_model_for_kbit_training` does; Unsloth keeps them in 16 bits.
+  embedding and head stay whole, in the run's number format (Dettmers et al. 2023, arXiv 2305.14314, section 3).
 * Adapter: rank x (inputs + outputs) weights per adapted matrix (Hu et al. 2021, arXiv 2106.09685), in float32, with one
   gradient and AdamW's two moments: 16 bytes each.
 * Activations: what one decoder layer keeps for its backward pass, after Korthikanti et al. 2022 (arXiv 2205.05198,
@@ -130,10 +129,9 @@ def estimate(base_config: Mapping[str, Any], recipe: Recipe, *, parents: int = 0
     # A pair is read as two conversations; a judged reply as one.
     tokens = recipe.steps.batch_size * recipe.max_length * (2 if recipe.objective == "dpo" else 1)
     trained = trainable_count(base_config, recipe.lora)
-    whole_size = 4 if quantised and plain else size
     largest = max(rows * columns for rows, columns in shape.matrices.values())
     parts = {
-        "base weights": round(shape.linear * (NF4_BYTES if quantised else size) + shape.whole * whole_size),
+        "base weights": round(shape.linear * (NF4_BYTES if quantised else size) + shape.whole * size),
         "adapter weights": 4 * trained,
         "adapter gradients": 4 * trained,
         "optimiser state": 8 * trained,

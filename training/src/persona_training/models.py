@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_training.errors import AdapterError, BaseModelError
+from persona_training.plain_templates import make_trainable
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,8 @@ def without_shard_bars() -> None:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The folder's tokenizer, with a chat template and an end token, never fetched from elsewhere.
+
+    A template that rewrites earlier turns gives way to a plain one of the same family, see `plain_templates`.
 
     Raises:
         BaseModelError: no tokenizer, no chat template or no end token.
@@ -40,6 +43,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise BaseModelError(f"The tokenizer in {folder} names no end token, so a reply could never stop.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    make_trainable(tokenizer)
     return tokenizer
 
 

@@ -16,6 +16,7 @@ from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import read_vocabulary
 from persona_training.messages import Message, as_dicts, without_system
 from persona_training.ollama.modelfile import ollama_template
+from persona_training.plain_templates import replaced
 from persona_training.preparation import Prepared
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check_template(prepared: Prepared) -> Check:
     folder, tokenizer = prepared.base.folder, prepared.tokenizer
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
-        template = read_chat_template(folder)
+        template = str(tokenizer.chat_template) if replaced(tokenizer) else read_chat_template(folder)
         adds_bos = read_vocabulary(folder, int(config["vocab_size"])).adds_bos
     except GgufError as error:
         remedy = "It can be trained, but not deployed to Ollama from here."

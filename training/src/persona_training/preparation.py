@@ -23,6 +23,7 @@ from persona_training.joining import merged_base
 from persona_training.lessons import Lessons, read_lessons, require_lessons
 from persona_training.models import load_tokenizer
 from persona_training.parents import find_parents, louder_than_parent
+from persona_training.plain_templates import replaced
 from persona_training.rebuild import Rebuild, gather_weeks
 from persona_training.replay import replay_dataset
 from persona_training.schedule import Learnable, Schedule, plan
@@ -128,6 +129,8 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     parent = finished_adapter(parents[-1]) if parents else None
     load_from, to_merge = _foundation(recipe, base, parents, parent, hardware, settings, display)
     tokenizer = load_tokenizer(base.folder)
+    if replaced(tokenizer):
+        display.fact("chat template", replaced(tokenizer))
     own = require_lessons(read_lessons(tokenizer, dataset.train, dataset, recipe), recipe, dataset)
     replay = replay_dataset(recipe, parent, request.replay_dataset, settings)
     general = general_dataset(base, recipe, request.general_dataset, settings, display)

@@ -77,6 +77,12 @@ def test_an_adapter_on_llama_3_1_8b_has_the_size_its_users_report(rank: int, cou
     assert trainable_count(LLAMA_3_1_8B, recipe(rank).lora) == count
 
 
+def tables_in_float32(base: dict[str, Any]) -> int:
+    """What peft's preparation for 4-bit training adds: embedding and head in float32. Published plain figures have it, our
+    backend does without."""
+    return 2 * 2 * int(base["vocab_size"]) * int(base["hidden_size"])
+
+
 # Longest context, Llama 3.1 8B, QLoRA, rank 32 on all layers, batch 1: what fills the card (unsloth.ai benchmarks). The plain
 # rows are of a transformers that kept 16 to 20 bytes per logit where today's keeps 12, so ours come out lower.
 CONTEXTS = [
@@ -95,6 +101,7 @@ def test_the_longest_published_contexts_fill_their_cards(
     backend: str, card: int, length: int, tolerance: float
 ) -> None:
     needed = estimate(LLAMA_3_1_8B, recipe(length=length, backend=backend, load_in_4bit=True)).total_bytes
+    needed += tables_in_float32(LLAMA_3_1_8B) if backend == "hf" else 0
     assert needed / card_bytes(card) == pytest.approx(1, abs=tolerance)
 
 
@@ -115,6 +122,7 @@ def test_published_rules_of_thumb_are_met_within_a_fifth(
     base: dict[str, Any], quantised: bool, gigabytes: float
 ) -> None:
     total = estimate(base, recipe(8, load_in_4bit=quantised)).total_bytes
+    total += tables_in_float32(base) if quantised else 0
     assert total / 1e9 == pytest.approx(gigabytes, rel=0.20)
 
 

@@ -58,18 +58,26 @@ def require_quantiser(storage: Storage) -> str:
     )
 
 
-def write_model(model_dir: Path, target: Path, *, name: str, storage: Storage) -> WrittenGguf:
+def write_model(
+    model_dir: Path, target: Path, *, name: str, storage: Storage, tokenizer_dir: Path | None = None
+) -> WrittenGguf:
     """`write_gguf` for every way to store weights.
 
     Raises:
         GgufError: the model cannot be carried, or the quantiser is absent or failed.
     """
     if not isinstance(storage, KQuant):
-        return write_gguf(model_dir, target, name=name, quantisation=storage)
+        return write_gguf(model_dir, target, name=name, quantisation=storage, tokenizer_dir=tokenizer_dir)
     quantiser = require_quantiser(storage)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".quantising-", dir=target.parent) as folder:
-        whole = write_gguf(model_dir, Path(folder) / "f16.gguf", name=name, quantisation=Quantisation.F16)
+        whole = write_gguf(
+            model_dir,
+            Path(folder) / "f16.gguf",
+            name=name,
+            quantisation=Quantisation.F16,
+            tokenizer_dir=tokenizer_dir,
+        )
         small = Path(folder) / target.name
         if quantiser == "llama-cpp-python":
             _with_library(whole.path, small, storage)

@@ -36,7 +36,12 @@ class WrittenGguf:
 
 
 def write_gguf(
-    model_dir: Path, target: Path, *, name: str, quantisation: Quantisation = Quantisation.Q8_0
+    model_dir: Path,
+    target: Path,
+    *,
+    name: str,
+    quantisation: Quantisation = Quantisation.Q8_0,
+    tokenizer_dir: Path | None = None,
 ) -> WrittenGguf:
     """Write the merged model in `model_dir` to `target`, which appears only when it is complete.
 
@@ -45,13 +50,14 @@ def write_gguf(
         target: the file to write; replaced if it exists.
         name: `general.name` in the file.
         quantisation: of the two-dimensional tensors.
+        tokenizer_dir: where tokenizer and chat template lie, if not beside the model.
 
     Raises:
         GgufError: the model, its tokenizer or its template cannot be carried (see the modules).
     """
     shape = read_shape(model_dir)
-    vocabulary = read_vocabulary(model_dir, shape.vocab_size)
-    chat_template = read_chat_template(model_dir)
+    vocabulary = read_vocabulary(tokenizer_dir or model_dir, shape.vocab_size)
+    chat_template = read_chat_template(tokenizer_dir or model_dir)
     partial = target.with_name(f".{target.name}.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(partial, shape.architecture)

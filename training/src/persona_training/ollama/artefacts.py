@@ -17,6 +17,7 @@ from persona_training.gguf_export.template import stop_tokens
 from persona_training.gguf_export.writing import WrittenGguf, read_back
 from persona_training.hashing import sha256_file, sha256_text
 from persona_training.joining import join_adapters, merge_to_folder
+from persona_training.models import load_tokenizer
 from persona_training.ollama.modelfile import Serving, ollama_template, render_modelfile, serving_parameters
 
 
@@ -115,7 +116,14 @@ def _bare_base(base: BaseModel, bases_dir: Path, storage: Storage) -> WrittenGgu
     path = bases_dir / f"base-{base.sha256[:16]}.{storage.value}.gguf"
     if path.is_file():
         return read_back(path)
-    return write_model(base.folder, path, name=base.name, storage=storage)
+    with tempfile.TemporaryDirectory(prefix=".tokenizer-", dir=_made(bases_dir)) as spoken:
+        load_tokenizer(base.folder).save_pretrained(spoken)  # with the template that was trained on
+        return write_model(base.folder, path, name=base.name, storage=storage, tokenizer_dir=Path(spoken))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _described(
