@@ -102,6 +102,32 @@ async def test_replayed_datasets_are_learned_from_too(
     assert ids(backwards)["interactions"] == [made["stored"][0]]
 
 
+async def test_what_is_trained_on_an_erased_exchange_afterwards_is_tainted_from_the_start(
+    client: httpx.AsyncClient, open_session: Post, tell: Post
+) -> None:
+    made = await chain(client, open_session, tell)
+    await client.delete(f"/interactions/{made['stored'][0]}")
+    gone, kept = ({"export_id": export_id, "sha256": B, "rows": 1} for export_id in made["exports"])
+    older = [{"kind": "week", "export_id": gone["export_id"], "sha256": B, "share": 0.3, "rows": 1}]
+    parent = {"adapter_id": made["adapters"][0], "weights_sha256": B}
+    for second, (changes, tainted) in enumerate(
+        (
+            ({"dataset": gone}, True),
+            ({"dataset": kept}, False),
+            ({"dataset": kept, "replay": older}, True),
+            ({"dataset": kept, "parent": parent}, True),
+        )
+    ):
+        answer = await client.post(
+            "/adapters", json=manifest(f"skill-tarot-20260209T12000{second}", layer=3, **changes)
+        )
+        assert answer.status_code == 201
+        assert (answer.json()["tainted_at"] is not None) == tainted
+    deployed = {"tag": "casiopy:week05", "host": "http://127.0.0.1:11434", "live": False}
+    answer = await client.post("/adapters/skill-tarot-20260209T120002/deployments", json=deployed)
+    assert answer.status_code == 409
+
+
 async def test_an_erased_interaction_keeps_its_lineage(
     client: httpx.AsyncClient, open_session: Post, tell: Post
 ) -> None:

@@ -20,6 +20,19 @@ _STATEMENTS = re.split(
     Path(__file__).with_name("lineage.sql").read_text(encoding="utf-8"),
     flags=re.MULTILINE,
 )
+# An adapter that is registered after an erasure and learned from what was erased, or stands on an adapter that did, is
+# marked like those that were there at the time. The first mark stays.
+_INHERIT_TAINT = text("""
+    UPDATE lora_versions AS fresh
+    SET tainted_at = least(
+        (SELECT min(e.tainted_at) FROM training_exports AS e
+         WHERE e.export_id = fresh.export_id
+            OR e.export_id IN (
+                SELECT replayed ->> 'export_id' FROM jsonb_array_elements(fresh.manifest -> 'replay') AS replayed)),
+        (SELECT parent.tainted_at FROM lora_versions AS parent WHERE parent.adapter_id = fresh.parent_adapter_id)
+    )
+    WHERE fresh.adapter_id = :adapter_id AND fresh.tainted_at IS NULL
+""")
 _LINEAGE = {part.partition(":")[0]: text(part[part.index("WITH") :]) for part in _STATEMENTS[1:]}
 
 
@@ -76,6 +89,11 @@ async def replace_manifest(connection: AsyncConnection, adapter_id: str, manifes
     """Keep the newest manifest of an adapter whose weights are the same."""
     statement = update(LoraVersion).where(LoraVersion.adapter_id == adapter_id)
     await connection.execute(statement.values(manifest=manifest, export_id=manifest["dataset"]["export_id"]))
+
+
+async def inherit_taint(connection: AsyncConnection, adapter_id: str) -> None:
+    """Mark an adapter that learned from something erased before it was registered."""
+    await connection.execute(_INHERIT_TAINT, {"adapter_id": adapter_id})
 
 
 async def judge(connection: AsyncConnection, adapter_id: str, report: dict[str, Any]) -> None:

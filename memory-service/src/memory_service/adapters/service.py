@@ -24,7 +24,8 @@ async def register(
 ) -> tuple[AdapterDetail, bool]:
     """Store an adapter; the second value says whether it is a new one.
 
-    Registering it again changes nothing but the manifest.
+    Registering it again changes nothing but the manifest. One that learned from an export that was tainted meanwhile is
+    tainted from the start.
 
     Raises:
         Conflict: the id belongs to other weights.
@@ -39,6 +40,7 @@ async def register(
                 "Every training run makes a new adapter id; do not reuse one."
             )
         await repository.replace_manifest(connection, manifest.adapter_id, document)
+    await repository.inherit_taint(connection, manifest.adapter_id)
     return await get(connection, manifest.adapter_id), fresh
 
 
