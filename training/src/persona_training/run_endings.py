@@ -12,9 +12,6 @@ from persona_training.adapters import Manifest, write_json
 from persona_training.errors import PersonaTrainingError, StorageError
 from persona_training.run_folder import RunFolder
 
-# torch.save has no error of its own for a full disk: its archive writer raises RuntimeError with one of these.
-TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "No space left")
-
 
 @contextmanager
 def failures_recorded(run: RunFolder, manifest: Manifest) -> Iterator[None]:
@@ -33,15 +30,6 @@ def failures_recorded(run: RunFolder, manifest: Manifest) -> Iterator[None]:
         raise PersonaTrainingError(advice) from error
     except (OSError, SafetensorError) as error:
         advice = f"Writing the adapter failed: {error}. Free some space, then --resume {manifest['adapter_id']}."
-        _record_failure(run, manifest, advice)
-        raise StorageError(advice) from error
-    except RuntimeError as error:
-        if not any(word in str(error) for word in TORCH_CANNOT_WRITE):
-            _record_failure(run, manifest, f"{type(error).__name__}: {error}")
-            raise
-        advice = (
-            f"Writing a checkpoint failed, the disk is probably full. Free some space, then --resume {run.adapter_id}."
-        )
         _record_failure(run, manifest, advice)
         raise StorageError(advice) from error
     except KeyboardInterrupt:

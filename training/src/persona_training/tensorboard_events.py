@@ -49,7 +49,7 @@ class TensorboardEvents:
         moment = datetime.fromisoformat(line["time"]).timestamp()
         for curve, name in CURVES.items():
             if line[name] is not None:
-                self._writer.add_scalar(curve, line[name], line["step"], walltime=moment, new_style=True)
+                self._writer.add_scalar(curve, line[name], line["step"], walltime=moment)
 
     def close(self) -> None:
         """Write what is left."""

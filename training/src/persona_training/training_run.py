@@ -16,6 +16,7 @@ from persona_training.backends.backend import Job, Outcome, Step
 from persona_training.device_queue import Device, DeviceInUseError, StoppedWaiting, find_device
 from persona_training.display import Display
 from persona_training.errors import AdapterError
+from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file
 from persona_training.parents import adapter_folder, only_read
 from persona_training.preflight import preflight, require
@@ -110,17 +111,12 @@ def look(request: Request, settings: Settings, display: Display, wait: bool = Tr
     Raises:
         PersonaTrainingError: as `train`.
     """
-    prepared = prepare(request, settings, display)
-    device = find_device(prepared.hardware.device, settings.data_dir)
-    preflight(prepared, settings, display, device_in_use=_in_use(device, wait))
-    return prepared, device
-
-
-def _in_use(device: Device, wait: bool) -> bool:
-    holder = device.holder()
-    if holder is not None and not wait:
+    device = find_device(choose_hardware(request.recipe.device, request.recipe.dtype).device, settings.data_dir)
+    if not wait and (holder := device.holder()) is not None:
         raise DeviceInUseError(holder, device)
-    return holder is not None
+    prepared = prepare(request, settings, display)
+    preflight(prepared, settings, display, device_in_use=device.holder() is not None)
+    return prepared, device
 
 
 def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = True) -> RunResult:

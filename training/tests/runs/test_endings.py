@@ -1,0 +1,230 @@
+"""How runs end before their time, in real processes: stopped or killed in the queue, stopped while checked, disk full."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from persona_training.adapters import read_adapter
+from persona_training.config import Recipe
+from persona_training.device_queue import find_device
+from persona_training.display import Display
+from persona_training.errors import AdapterError
+from persona_training.hardware import choose_hardware
+from persona_training.preparation import Request
+from persona_training.run_folder import BALLAST, RunFolder
+from persona_training.settings import Settings
+from persona_training.smoke import random_base, smoke_recipe, smoke_rows
+from persona_training.tensorboard_events import FOLDER
+from persona_training.testing import read_metrics
+from persona_training.training_run import resume, train
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+pytestmark = pytest.mark.training
+
+# Forked, so that a process costs no second import of torch.
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    base = tmp_path_factory.mktemp("base")
+    return dataclasses.replace(smoke_recipe(random_base(base)), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(smoke_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr("persona_training.device_queue.LOOK_SECONDS", 0.05)
+    return Settings(tmp_path / "data", tmp_path / "exports", tmp_path / "adapters")
+
+
+@pytest.fixture
+def begin(recipe: Recipe, rows: str, settings: Settings) -> Iterator[Callable[..., Any]]:
+    """Starts a run in a process of its own; `first` is called in it before."""
+    processes = []
+
+    def run(first: Callable[[], object] | None) -> None:
+        if first:
+            first()
+        try:
+            result = train(Request(recipe, [rows]), settings, silent())
+        except Exception as error:
+            (settings.data_dir / "error").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+            raise SystemExit(1) from error
+        raise SystemExit(130 if result.interrupted else 0)
+
+    def start(first: Callable[[], object] | None = None) -> Any:
+        process = FORK.Process(target=run, args=(first,))
+        process.start()
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join(30)
+
+
+def silent() -> Display:
+    return Display(Console(file=StringIO(), width=160))
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def learned(folder: Path) -> list[int]:
+    """The steps of a run's metrics, evaluations apart."""
+    return [line["step"] for line in read_metrics(folder) if line["loss"] is not None]
+
+
+def the_run(settings: Settings, status: str) -> Path | None:
+    """The one folder whose run.json says so."""
+    for path in settings.adapters_dir.glob("*/run.json"):
+        if json.loads(path.read_text("utf-8"))["status"] == status:
+            return path.parent
+    return None
+
+
+def test_a_run_waits_its_turn_is_stopped_killed_and_comes_back(
+    begin: Callable[..., Any], settings: Settings, schemas: dict[str, Any], display: Display
+) -> None:
+    device = find_device(choose_hardware("cpu").device, settings.data_dir)
+    with device.taken("personality-20260101T000000", None, lambda: False):
+        stopped = begin()
+        folder = wait_until(lambda: the_run(settings, "queued"))
+        state = json.loads((folder / "run.json").read_text("utf-8"))
+        jsonschema.validate(state, schemas["run-v1"])
+        assert state["pid"] == stopped.pid
+        assert state["waiting_for"]["adapter_id"] == "personality-20260101T000000"
+        assert "waiting for personality-20260101T000000 on CPU" in state["message"]
+        with pytest.raises(AdapterError, match=f"is queued in process {stopped.pid}"):
+            resume(folder.name, settings, display)
+        os.kill(stopped.pid, signal.SIGTERM)
+        stopped.join(30)
+        assert stopped.exitcode == 130
+        state = json.loads((folder / "run.json").read_text("utf-8"))
+        assert (state["status"], state["waiting_for"]) == ("interrupted", None)
+        assert f"--resume {folder.name}" in state["message"]
+        assert read_adapter(folder)["status"] == "interrupted"
+
+        killed = begin()
+        second = wait_until(lambda: the_run(settings, "queued"))
+        killed.kill()
+        killed.join(30)
+    for left in (folder, second):
+        result = resume(left.name, settings, display)
+        assert result.manifest["status"] == "finished"
+        assert learned(left) == list(range(1, 11))
+    assert not list((settings.data_dir / "devices").glob("*.ticket"))
+
+
+def test_a_run_begins_when_the_one_before_it_ends(
+    begin: Callable[..., Any], recipe: Recipe, rows: str, settings: Settings, schemas: dict[str, Any]
+) -> None:
+    told = StringIO()
+    first = begin()
+    wait_until(lambda: the_run(settings, "running"))
+    result = train(Request(recipe, [rows]), settings, Display(Console(file=told, width=400)))
+    first.join(30)
+    assert first.exitcode == 0
+    assert result.manifest["status"] == "finished"
+    other = next(path for path in settings.adapters_dir.iterdir() if path != result.folder)
+    assert f"waiting for {other.name} on CPU" in told.getvalue()
+    assert "CPU is free, after" in told.getvalue()
+    ended, began = (json.loads((path / "run.json").read_text("utf-8")) for path in (other, result.folder))
+    jsonschema.validate(began, schemas["run-v1"])
+    assert began["started_at"] >= ended["heartbeat_at"]
+    assert began["waiting_for"] is None
+
+
+def test_stopped_while_it_is_checked_it_leaves_nothing(begin: Callable[..., Any], settings: Settings) -> None:
+    def stop_at_the_repeats() -> None:
+        from persona_training import preflight
+
+        preflight.check_repeats = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # type: ignore[assignment]
+
+    process = begin(stop_at_the_repeats)
+    process.join(60)
+    assert process.exitcode == -signal.SIGTERM
+    assert not settings.adapters_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("largest", "stage", "told"),
+    [
+        (20_000, "opening", "Cannot write"),
+        (80_000, "the adapter's weights", "could not be written"),
+        (150_000, "the optimiser's state", "could not be written"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_told_and_the_run_resumes(
+    largest: int, stage: str, told: str, begin: Callable[..., Any], settings: Settings, display: Display
+) -> None:
+    process = begin(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)))
+    process.join(60)
+    assert process.exitcode == 1, stage
+    error = (settings.data_dir / "error").read_text("utf-8")
+    assert error.startswith("StorageError")
+    assert told in error
+    folder = next(settings.adapters_dir.iterdir())
+    if stage == "opening":
+        assert [path.name for path in folder.iterdir()] in ([], [BALLAST])
+        return
+    assert not (folder / BALLAST).exists()
+    state = json.loads((folder / "run.json").read_text("utf-8"))
+    assert (state["status"], told in state["message"]) == ("failed", True)
+    assert "--resume" in state["message"]
+    assert read_adapter(folder)["status"] == "failed"
+    assert resume(folder.name, settings, display).manifest["status"] == "finished"
+    assert learned(folder) == list(range(1, 11))
+
+
+def test_the_curves_of_a_resumed_run_hold_every_step_once(
+    recipe: Recipe, rows: str, settings: Settings, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = RunFolder.add
+
+    def record_then_stop(run: RunFolder, done: Any) -> dict[str, Any]:
+        line = record(run, done)
+        if done.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return line
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "add", record_then_stop)
+        stopped = train(Request(recipe, [rows]), settings, display)
+    # As if killed before its last checkpoint was whole: steps 6 and 7 are done twice.
+    for path in (stopped.folder / "checkpoints").glob("checkpoint-7/complete.json"):
+        path.unlink()
+    finished = resume(stopped.manifest["adapter_id"], settings, display)
+    curves = EventAccumulator(str(finished.folder / FOLDER)).Reload()
+    assert {"loss/train", "learning_rate", "gradient_norm", "tokens_per_second", "epoch"} <= set(
+        curves.Tags()["scalars"]
+    )
+    points = curves.Scalars("loss/train")
+    assert [point.step for point in points] == list(range(1, 11))
+    assert [point.wall_time for point in points] == sorted(point.wall_time for point in points)
+    lines = [line for line in read_metrics(finished.folder) if line["loss"] is not None]
+    assert [point.value for point in points] == pytest.approx([line["loss"] for line in lines], rel=1e-6)
