@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
 from persona_training.processes import Process
 from persona_training.schedule import Learnable, Schedule
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,15 @@ class Monitor(Protocol):
 
 
 class Backend(Protocol):
-    """Trains one adapter."""
+    """Trains one adapter.
+
+    Attributes:
+        name: in recipes.
+        callbacks: transformers' callbacks that are told of the loop's events beside the monitor; for measuring.
+    """
 
     name: str
+    callbacks: Sequence[TrainerCallback]
 
     def check(self, recipe: Recipe, hardware: Hardware) -> None:
         """Refuse what this backend cannot do with this recipe on this hardware, before anything is loaded.

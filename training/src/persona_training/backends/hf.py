@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 
 import torch
 from peft import PeftModel
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from persona_training.backends.backend import Job, Monitor, Outcome
 from persona_training.backends.batches import Conversations, Lessons
@@ -28,9 +29,14 @@ BLOCK_MASKS = ("sdpa", "eager")
 
 
 class TransformersBackend:
-    """Trains with transformers and peft alone."""
+    """Trains with transformers and peft alone.
+
+    Attributes:
+        callbacks: told of the loop's events beside the monitor; for measuring.
+    """
 
     name = "hf"
+    callbacks: Sequence[TrainerCallback] = ()
 
     def check(self, recipe: Recipe, hardware: Hardware) -> None:
         """Refuse what this backend cannot do here; see `Backend.check`."""
@@ -54,7 +60,9 @@ class TransformersBackend:
         best = Best.of(job.recipe.steps.patience, job.checkpoint)
         watch = Watch(monitor, best, bool(job.val), process)
         lessons, loss = self.lessons(job, model, process)
-        loop = Loop(lessons=lessons, loss=loss, model=model, args=self.arguments(job), callbacks=[watch])
+        loop = Loop(
+            lessons=lessons, loss=loss, model=model, args=self.arguments(job), callbacks=[watch, *self.callbacks]
+        )
         monitor.stage("training")
         steps, tokens = _train(loop, job, best)
         if not watch.stopped:

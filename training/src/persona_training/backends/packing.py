@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from persona_training.chat_template import IGNORED, Example
@@ -47,13 +48,23 @@ def packed(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tensor]:
     label: it would be asked of the conversation before.
     """
     width = max(sum(example.length for example in row) for row in rows)
-    ids, labels, positions = [], [], []
-    for row in rows:
-        filler = width - sum(example.length for example in row)
-        ids.append([token for example in row for token in example.input_ids] + [pad_token_id] * filler)
-        labels.append([t for example in row for t in (IGNORED, *example.labels[1:])] + [IGNORED] * filler)
-        positions.append([p for example in row for p in range(example.length)] + list(range(filler)))
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels), "position_ids": torch.tensor(positions)}
+    ids = np.full((len(rows), width), pad_token_id)
+    labels = np.full((len(rows), width), IGNORED)
+    positions = np.empty((len(rows), width), dtype=np.int64)
+    for number, row in enumerate(rows):
+        start = 0
+        for example in row:
+            end = start + example.length
+            ids[number, start:end] = example.input_ids
+            labels[number, start + 1 : end] = example.labels[1:]
+            positions[number, start:end] = np.arange(example.length)
+            start = end
+        positions[number, start:] = np.arange(width - start)
+    return {
+        "input_ids": torch.from_numpy(ids),
+        "labels": torch.from_numpy(labels),
+        "position_ids": torch.from_numpy(positions),
+    }
 
 
 def require_kept_apart(model: torch.nn.Module, examples: Sequence[Example]) -> None:

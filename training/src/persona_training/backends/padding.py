@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from persona_training.chat_template import IGNORED, Example
@@ -12,12 +13,15 @@ from persona_training.chat_template import IGNORED, Example
 def padded(examples: Sequence[Example], pad_token_id: int) -> dict[str, torch.Tensor]:
     """`input_ids`, `labels` (IGNORED on padding) and `attention_mask`, each (examples, longest)."""
     width = max(example.length for example in examples)
-
-    def rows(values: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-        return torch.tensor([[*row, *[filler] * (width - len(row))] for row in values])
-
+    ids = np.full((len(examples), width), pad_token_id)
+    labels = np.full((len(examples), width), IGNORED)
+    for row, example in enumerate(examples):
+        ids[row, : example.length] = example.input_ids
+        labels[row, : example.length] = example.labels
+    lengths = np.array([example.length for example in examples])
+    mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
     return {
-        "input_ids": rows([example.input_ids for example in examples], pad_token_id),
-        "labels": rows([example.labels for example in examples], IGNORED),
-        "attention_mask": rows([[1] * example.length for example in examples], 0),
+        "input_ids": torch.from_numpy(ids),
+        "labels": torch.from_numpy(labels),
+        "attention_mask": torch.from_numpy(mask),
     }
