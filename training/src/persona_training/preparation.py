@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from persona_training.models import load_tokenizer
 from persona_training.parents import find_parents, louder_than_parent
 from persona_training.plain_templates import replaced
 from persona_training.rebuild import Rebuild, gather_weeks
+from persona_training.registry import withdrawn_exports
 from persona_training.replay import replay_dataset
 from persona_training.schedule import Learnable, Schedule, plan
 from persona_training.settings import Settings
@@ -117,24 +118,23 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     Raises:
         PersonaTrainingError: whatever is missing or does not fit, with what to do.
     """
-    dataset, rebuild = _data(request, settings, display)
+    withdrawn = withdrawn_exports(settings)
+    dataset, rebuild = _data(request, settings, display, withdrawn or {})
     request = dataclasses.replace(request, recipe=_fitting(request.recipe, dataset, display))
     recipe = request.recipe
     week, skill = _week(request, dataset), _skill(request, dataset)
     hardware = _hardware(recipe, display)
-    with display.building_base() as progress:
-        base = find_base(recipe.base_model, settings.data_dir, progress)
-    display.fact("base model", f"{base.name} ({base.sha256[:12]}…)")
+    base = _base(recipe, settings, display)
     parents = tuple(find_parents(recipe, request.parent, base, settings))
     parent = finished_adapter(parents[-1]) if parents else None
     load_from, to_merge = _foundation(recipe, base, parents, parent, hardware, settings, display)
-    tokenizer = load_tokenizer(base.folder)
-    if replaced(tokenizer):
-        display.fact("chat template", replaced(tokenizer))
+    tokenizer = _tokenizer(base, display)
     own = require_lessons(read_lessons(tokenizer, dataset.train, dataset, recipe), recipe, dataset)
     replay = replay_dataset(recipe, parent, request.replay_dataset, settings)
     general = general_dataset(base, recipe, request.general_dataset, settings, display)
-    schedule = _schedule(tokenizer, own, replay, general, recipe)
+    data = Data(dataset, replay, general, rebuild)
+    _refuse_withdrawn(data, withdrawn, settings, display)
+    schedule = _schedule(tokenizer, own, data, recipe)
     val = read_lessons(tokenizer, dataset.val, dataset, recipe).examples
     _show(display, recipe, tokenizer, own, replay, schedule)
     return Prepared(
@@ -142,7 +142,7 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
         base=base,
         hardware=hardware,
         tokenizer=tokenizer,
-        data=Data(dataset, replay, general, rebuild),
+        data=data,
         parent=parent,
         parents=parents,
         load_from=load_from,
@@ -162,12 +162,28 @@ def _hardware(recipe: Recipe, display: Display) -> Hardware:
     return hardware
 
 
-def _data(request: Request, settings: Settings, display: Display) -> tuple[Dataset, Rebuild | None]:
+def _base(recipe: Recipe, settings: Settings, display: Display) -> BaseModel:
+    with display.building_base() as progress:
+        base = find_base(recipe.base_model, settings.data_dir, progress)
+    display.fact("base model", f"{base.name} ({base.sha256[:12]}…)")
+    return base
+
+
+def _tokenizer(base: BaseModel, display: Display) -> PreTrainedTokenizerBase:
+    tokenizer = load_tokenizer(base.folder)
+    if replaced(tokenizer):
+        display.fact("chat template", replaced(tokenizer))
+    return tokenizer
+
+
+def _data(
+    request: Request, settings: Settings, display: Display, withdrawn: Mapping[str, str]
+) -> tuple[Dataset, Rebuild | None]:
     if request.half_life_weeks is None:
         dataset = load_dataset(request.dataset, settings.exports_dir, request.week)
         display.fact("dataset", f"{dataset.name}: {len(dataset.train)} rows to learn, {len(dataset.val)} held out")
         return dataset, None
-    rebuild = gather_weeks(request.dataset, request.half_life_weeks, request.recipe.seed, settings)
+    rebuild = gather_weeks(request.dataset, request.half_life_weeks, request.recipe.seed, settings, withdrawn)
     dataset = rebuild.dataset
     display.fact(
         "rebuild",
@@ -178,6 +194,27 @@ def _data(request: Request, settings: Settings, display: Display) -> tuple[Datas
         taken = f"{sample.taken} of {len(sample.dataset.train)} rows ({sample.share:.0%})"
         display.fact(f"{sample.year} week {sample.number:02d}", f"{sample.dataset.name}: {taken}")
     return dataset, rebuild
+
+
+def _refuse_withdrawn(data: Data, withdrawn: Mapping[str, str] | None, settings: Settings, display: Display) -> None:
+    """Nothing is learned from a dataset that holds what somebody had erased since.
+
+    Raises:
+        DatasetError: one does.
+    """
+    if withdrawn is None:
+        why = f"the memory service at {settings.memory_service_url} gave no list"
+        display.fact(
+            "erasures", f"not asked, {why}; it marks an adapter that learned from something erased when it registers"
+        )
+        return
+    older = [sample.dataset for sample in data.rebuild.older] if data.rebuild else []
+    for dataset in (data.own, *older, data.replay, data.general):
+        since = withdrawn.get(dataset.export_id or "") if dataset is not None else None
+        if dataset is not None and since is not None:
+            raise DatasetError(
+                f"{dataset.name} holds what somebody had erased since ({since}). Export it again and train on that."
+            )
 
 
 def _fitting(recipe: Recipe, dataset: Dataset, display: Display) -> Recipe:
@@ -262,14 +299,12 @@ def _sixteen_bits(hardware: Hardware) -> torch.dtype:
     return torch.bfloat16 if hardware.dtype == torch.float32 else hardware.dtype
 
 
-def _schedule(
-    tokenizer: PreTrainedTokenizerBase, own: Lessons, replay: Dataset | None, general: Dataset | None, recipe: Recipe
-) -> Schedule:
+def _schedule(tokenizer: PreTrainedTokenizerBase, own: Lessons, data: Data, recipe: Recipe) -> Schedule:
     mixed = [
         require_lessons(read_lessons(tokenizer, dataset.train, dataset, recipe), recipe, dataset).examples
         if dataset is not None
         else ()
-        for dataset in (replay, general)
+        for dataset in (data.replay, data.general)
     ]
     return plan(
         own.examples,

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -51,20 +51,23 @@ class Rebuild:
         return tuple(sample for sample in self.weeks[:-1] if sample.taken)
 
 
-def gather_weeks(given: Sequence[str], half_life_weeks: float, seed: int, settings: Settings) -> Rebuild:
+def gather_weeks(
+    given: Sequence[str], half_life_weeks: float, seed: int, settings: Settings, withdrawn: Container[str] = ()
+) -> Rebuild:
     """Read every weekly export and take its decayed sample.
 
     Args:
         given: weekly exports, as `--dataset` names them; none takes the newest export of every week there is.
         half_life_weeks: after so many weeks half of a week's rows are left, above 0.
         seed: of which rows are left.
+        withdrawn: exports that no longer may be learned from; passed over where none are given.
 
     Raises:
         DatasetError: one is not a weekly export, two are of the same week, or they are of different characters.
     """
     if half_life_weeks <= 0:
         raise DatasetError(f"The half-life must be above 0 weeks, not {half_life_weeks:g}.")
-    names = list(given) or _newest_of_each_week(settings)
+    names = list(given) or _newest_of_each_week(settings, withdrawn)
     datasets = sorted((_weekly(name, settings) for name in names), key=_monday)
     if not datasets:
         raise DatasetError(
@@ -125,11 +128,13 @@ def _monday(dataset: Dataset) -> date:
     return date.fromisocalendar(year, number, 1)
 
 
-def _newest_of_each_week(settings: Settings) -> list[str]:
-    """Export ids, one a week: the export made last counts."""
+def _newest_of_each_week(settings: Settings, withdrawn: Container[str]) -> list[str]:
+    """Export ids, one a week: of those that still may be learned from, the one made last."""
     newest: dict[tuple[int, int], tuple[str, str]] = {}
     for path in settings.exports_dir.glob("*/manifest.json"):
         manifest = read_manifest(path)
+        if path.parent.name in withdrawn:
+            continue
         if manifest.get("type") == "episodic" and manifest.get("week"):
             week = (int(manifest["week"]["year"]), int(manifest["week"]["number"]))
             newest[week] = max(newest.get(week, ("", "")), (str(manifest.get("created_at", "")), path.parent.name))

@@ -1,4 +1,4 @@
-"""Telling the memory service about a finished adapter, so that lineage and the dashboard know it."""
+"""The memory service as training sees it: finished adapters in, so that lineage knows them; withdrawn datasets out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,33 @@ from persona_training.errors import AdapterError
 from persona_training.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
+
+
+def withdrawn_exports(settings: Settings, transport: httpx.BaseTransport | None = None) -> dict[str, str] | None:
+    """Datasets that hold what somebody had erased since they were exported: export id → since when.
+
+    Returns:
+        None when the service does not answer or knows no such list.
+    """
+    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    found: dict[str, str] = {}
+    asked: dict[str, str | int] = {"limit": 500}
+    try:
+        with httpx.Client(
+            base_url=settings.memory_service_url,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+            transport=transport,
+            trust_env=False,
+        ) as client:
+            while True:
+                page = client.get("/exports", params=asked).raise_for_status().json()
+                found |= {item["export_id"]: item["tainted_at"] for item in page["items"] if item["tainted_at"]}
+                if page["next_cursor"] is None:
+                    return found
+                asked["cursor"] = page["next_cursor"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
 
 
 def register(folder: Path, settings: Settings) -> str | None:

@@ -12,14 +12,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
+from persona_training import preparation
 from persona_training.adapters import read_adapter
 from persona_training.display import Display
 from persona_training.errors import AdapterError, DatasetError, RecipeError
 from persona_training.hashing import sha256_file
 from persona_training.parents import louder_than_parent
 from persona_training.preparation import Request, prepare
+from persona_training.registry import withdrawn_exports
 from persona_training.run_folder import RunFolder
 from persona_training.testing import World
 from persona_training.training_run import RunResult, resume, train
@@ -215,3 +218,31 @@ def test_a_layer_as_loud_as_layer_1_is_warned_about(
     console = Console(file=StringIO(), width=160)
     prepare(Request(loud, ["skill"]), house.settings, Display(console))
     assert "WARNING  lora.r is 16, not below the 16" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_nothing_is_learned_from_what_was_erased_since(
+    house: World, requests: dict[str, Request], ground: RunResult, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weeks = list(requests["rebuild"].dataset)
+    for kind, export_id in (("week", weeks[-1]), ("rebuild", weeks[0]), ("skill", "personality"), ("dpo", "dpo")):
+        monkeypatch.setattr(preparation, "withdrawn_exports", lambda _, gone=export_id: {gone: "2026-02-01T00:00:00Z"})
+        with pytest.raises(DatasetError, match=f"{export_id} holds what somebody had erased since"):
+            prepare(requests[kind], house.settings, display)
+    unnamed = dataclasses.replace(requests["rebuild"], dataset=[])
+    monkeypatch.setattr(preparation, "withdrawn_exports", lambda _: {weeks[0]: "2026-02-01T00:00:00Z"})
+    rebuild = prepare(unnamed, house.settings, display).data.rebuild
+    assert rebuild is not None
+    assert [sample.dataset.export_id for sample in rebuild.weeks] == weeks[1:]
+
+
+def test_the_service_is_asked_page_by_page_and_may_be_away(house: World) -> None:
+    def serve(asked: httpx.Request) -> httpx.Response:
+        assert asked.url.path == "/exports"
+        if asked.url.params.get("cursor") == "more":
+            return httpx.Response(200, json={"items": [{"export_id": "c", "tainted_at": "then"}], "next_cursor": None})
+        items = [{"export_id": "a", "tainted_at": None}, {"export_id": "b", "tainted_at": "now"}]
+        return httpx.Response(200, json={"items": items, "next_cursor": "more"})
+
+    assert withdrawn_exports(house.settings, httpx.MockTransport(serve)) == {"b": "now", "c": "then"}
+    assert withdrawn_exports(house.settings, httpx.MockTransport(lambda _: httpx.Response(401))) is None
+    assert withdrawn_exports(house.settings) is None

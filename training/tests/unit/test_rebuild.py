@@ -99,6 +99,13 @@ def test_without_names_the_newest_export_of_every_week_is_read(tmp_path: Path) -
     assert [sample.dataset.export_id for sample in rebuilt(tmp_path, []).weeks] == [newer, other]
 
 
+def test_a_withdrawn_export_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    older = weekly(tmp_path, 2026, 3, 4, made="2026-01-20")
+    withdrawn = [weekly(tmp_path, 2026, 3, 5, made="2026-01-21"), weekly(tmp_path, 2026, 2, 3)]
+    rebuild = gather_weeks([], 8.0, 7, Settings(exports_dir=tmp_path), withdrawn)
+    assert [sample.dataset.export_id for sample in rebuild.weeks] == [older]
+
+
 def test_weeks_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     week_3, again = (weekly(tmp_path, 2026, 3, 4, made=f"2026-01-2{day}") for day in (0, 1))
     stranger = weekly(tmp_path, 2026, 4, 4, persona="somebody")
