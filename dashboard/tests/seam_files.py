@@ -127,7 +127,13 @@ def append_metrics(folder: Path, adapter_id: str, steps: range, total: int = 80)
 
 
 def write_run(
-    folder: Path, adapter_id: str, status: str, step: int, total: int = 80, silent_seconds: float = 0
+    folder: Path,
+    adapter_id: str,
+    status: str,
+    step: int,
+    total: int = 80,
+    silent_seconds: float = 0,
+    waiting_for: Json | None = None,
 ) -> None:
     """run.json, rewritten atomically as training does."""
     beat = datetime.now(UTC) - timedelta(seconds=silent_seconds)
@@ -141,6 +147,7 @@ def write_run(
         "heartbeat_at": stamp(beat),
         "started_at": stamp(beat - timedelta(seconds=2 * step)),
         "message": "",
+        "waiting_for": waiting_for,
     }
     write_json(folder / adapter_id / "run.tmp", content)
     (folder / adapter_id / "run.tmp").replace(folder / adapter_id / "run.json")

@@ -173,6 +173,14 @@ class AdapterManifest(Shape):
     finished_at: datetime | None = None
 
 
+class WaitingFor(Shape):
+    """The run that has the device a queued one waits for."""
+
+    device: str
+    adapter_id: FolderId
+    since: str = ""
+
+
 class RunHeartbeat(Shape):
     """lora_adapters/<adapter_id>/run.json"""
 
@@ -184,6 +192,7 @@ class RunHeartbeat(Shape):
     started_at: datetime | None = None
     message: str | None = None
     pid: int | None = None
+    waiting_for: WaitingFor | None = None
 
 
 class Metric(Shape):

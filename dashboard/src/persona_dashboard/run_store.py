@@ -12,6 +12,7 @@ from persona_dashboard.metrics_tail import MetricsTail
 
 # Training rewrites run.json at least every 5 s; six missed beats are no longer a busy disk.
 DEAD_AFTER_SECONDS = 30.0
+ALIVE = frozenset({"queued", "running"})
 ENDED = frozenset({"finished", "interrupted", "failed", "dead"})
 
 
@@ -109,7 +110,9 @@ class RunStore(Folder):
 
 def _status(manifest: AdapterManifest | None, heartbeat: RunHeartbeat | None, now: datetime) -> str:
     status = heartbeat.status if heartbeat else manifest.status if manifest else "unknown"
-    if status != "running":
+    if manifest and manifest.status == "finished":
+        return manifest.status  # written before the heartbeat's last line, which a kill in between leaves out
+    if status not in ALIVE:
         return status
     if not heartbeat:
         return "dead"

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from house import House
 from places import ALL, DETAILS, LISTS, RUNNING, TRAINED
+from seam_files import write_run
 
 FULL = {
     "/": ["casiopy:week04", RUNNING, "Quality scores", "step 34 of 80", "Background worker"],
@@ -167,3 +168,13 @@ def test_damaged_files_are_named_and_the_rest_is_shown(full: House) -> None:
     assert "run.json" in client.get("/runs").text
     for address in (f"/gate/{TRAINED}", ALL["ExportPage"], f"/runs/{RUNNING}", "/adapters"):
         assert client.get(address).status_code == 200
+
+
+def test_a_queued_run_says_whom_it_waits_for(full: House) -> None:
+    waiting_for = {"device": "GPU 0 (NVIDIA H200)", "adapter_id": TRAINED, "since": "2026-01-31T18:15:02Z"}
+    write_run(full.adapters, RUNNING, "queued", 0, waiting_for=waiting_for)
+    page = full.app.test_client().get(f"/runs/{RUNNING}").text
+    assert "queued" in page
+    assert "It begins by itself when GPU 0 (NVIDIA H200) is free" in page
+    assert f'href="/runs/{TRAINED}"' in page
+    assert "queued" in full.app.test_client().get("/").text

@@ -20,7 +20,8 @@ from seam_files import append_metrics, write_adapter, write_export, write_run
         ("running", 0, "running"),
         ("running", 28, "running"),
         ("running", 33, "dead"),
-        ("queued", 300, "queued"),
+        ("queued", 28, "queued"),
+        ("queued", 33, "dead"),
         ("finished", 300, "finished"),
         ("failed", 300, "failed"),
         ("interrupted", 0, "interrupted"),
@@ -29,6 +30,12 @@ from seam_files import append_metrics, write_adapter, write_export, write_run
 def test_silence_of_thirty_seconds_is_death(tmp_path: Path, status: str, silent: float, seen: str) -> None:
     write_run(tmp_path, "a", status, 3, silent_seconds=silent)
     assert RunStore(tmp_path).run("a").status == seen
+
+
+def test_a_finished_manifest_outlives_a_heartbeat_that_was_cut_off(tmp_path: Path) -> None:
+    write_adapter(tmp_path, "a", "personality-11aa22bb")
+    write_run(tmp_path, "a", "running", 80, silent_seconds=300)
+    assert RunStore(tmp_path).run("a").status == "finished"
 
 
 def test_a_run_that_only_measured_is_listed(tmp_path: Path) -> None:

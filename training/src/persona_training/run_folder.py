@@ -209,5 +209,5 @@ class RunFolder:
             write()
         except OSError as error:
             raise StorageError(
-                f"Cannot write into {self.path}: {error.strerror}. Free some space, then --resume."
+                f"Cannot write into {self.path}: {error.strerror}. Free some space, then --resume {self.adapter_id}."
             ) from error

@@ -39,6 +39,8 @@ class Turn:
 
     def _waiting(self, holder: Holder) -> None:
         self.waited = True
+        if not holder.pid:
+            return  # it took the device this moment; the next look knows its name
         message = holder.sentence(self.device.name)
         self.run.wait(message, self.device.name, holder.adapter_id, holder.since)
         if holder != self._shown:
