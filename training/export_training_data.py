@@ -3,6 +3,8 @@
 
     python training/export_training_data.py --type personality
     python training/export_training_data.py --type episodic --week 5 --year 2026
+    python training/export_training_data.py --type skill --skill metroid
+    python training/export_training_data.py --type preference --format kto
     python training/export_training_data.py --format chatml --output ./exports/week_05.jsonl --week 5
 
 Run it small: --min-quality 0.9 takes only the best. It needs a running memory service (`casiopy serve`), and works from

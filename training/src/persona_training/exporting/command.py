@@ -12,13 +12,29 @@ import click
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["personality", "episodic"]),
-    help="Default: episodic with --week, else personality.",
+    type=click.Choice(["personality", "episodic", "skill", "preference"]),
+    help="Default: episodic with --week, skill with --skill, else personality.",
 )
 @click.option("--week", type=click.IntRange(1, 53), help="ISO week of an episodic dataset.")
 @click.option("--year", type=click.IntRange(1970, 9998), help="ISO year of the week. Default: the current one.")
 @click.option("--timezone", default="Europe/Madrid", show_default=True, help="IANA zone the week is meant in.")
-@click.option("--format", "row_format", type=click.Choice(["chatml"]), default="chatml", show_default=True)
+@click.option(
+    "--skill",
+    help="Name of a skill: exchanges with `skill` of that name in their own or their session's metadata, and those of a topic "
+    "with that label.",
+)
+@click.option(
+    "--format",
+    "row_format",
+    type=click.Choice(["chatml", "sharegpt", "alpaca", "dpo", "kto"]),
+    help="Default: chatml; with --type preference, dpo. dpo and kto go with it alone.",
+)
+@click.option(
+    "--battery",
+    "batteries",
+    multiple=True,
+    help="Another battery whose prompts no row may ask: a .yaml file. Those of the shipped ones never are.",
+)
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the train rows to this file."
 )
@@ -42,18 +58,22 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="Default: EXPORTS_DIR, else exports/ of the project.",
 )
-def export(kind: str | None, week: int | None, year: int | None, **options: Any) -> None:
+def export(kind: str | None, week: int | None, year: int | None, skill: str | None, **options: Any) -> None:
     """Export a dataset: what the character may learn from, with consent, redacted and pinned by hashes."""
     from rich.console import Console
 
+    from persona_training.exporting.probes import gate_prompts
     from persona_training.exporting.run import Request, run_export
     from persona_training.settings import Settings
 
-    kind, reason = _kind(kind, week, year)
+    kind, reason = _kind(kind, week, year, skill)
+    row_format = _format(kind, options["row_format"])
     settings = Settings.from_env(root=_root())
-    wanted: dict[str, Any] = {"type": kind, "format": options["row_format"]}
+    wanted: dict[str, Any] = {"type": kind, "format": row_format}
     wanted |= {key: options[key] for key in ("timezone", "min_quality", "val_share", "seed", "max_turns")}
-    wanted |= {key: value for key, value in (("week", week), ("year", year), ("persona", options["persona"])) if value}
+    given = {"week": week, "year": year, "skill": skill, "persona": options["persona"]}
+    wanted |= {key: value for key, value in given.items() if value}
+    wanted["exclude_prompts"] = gate_prompts(options["batteries"])
     request = Request(
         wanted=wanted,
         reason=reason,
@@ -73,14 +93,29 @@ def _root() -> Path:
     return here if (here / "exports").is_dir() else project_root(Path(__file__).parent)
 
 
-def _kind(kind: str | None, week: int | None, year: int | None) -> tuple[str, str]:
+def _kind(kind: str | None, week: int | None, year: int | None, skill: str | None) -> tuple[str, str]:
     """The type of dataset and why; raises a usage error for what does not go together."""
     reason = "as asked"
     if kind is None:
-        kind = "personality" if week is None else "episodic"
-        reason = "no --type and no --week given" if week is None else "--week given"
+        kind = "episodic" if week is not None else "skill" if skill is not None else "personality"
+        given = {"episodic": "--week given", "skill": "--skill given"}
+        reason = given.get(kind, "no --type, --week or --skill given")
     if kind == "episodic" and week is None:
         raise click.UsageError("An episodic dataset needs --week, e.g. --type episodic --week 5 --year 2026.")
-    if kind == "personality" and (week is not None or year is not None):
-        raise click.UsageError("--week and --year go with --type episodic; a personality dataset covers all time.")
+    if kind != "episodic" and (week is not None or year is not None):
+        raise click.UsageError(f"--week and --year go with --type episodic; a {kind} dataset covers all time.")
+    if kind == "skill" and skill is None:
+        raise click.UsageError("A skill dataset needs its name: --type skill --skill NAME.")
+    if kind != "skill" and skill is not None:
+        raise click.UsageError(f"--skill goes with --type skill, not with {kind}.")
     return kind, reason
+
+
+def _format(kind: str, row_format: str | None) -> str:
+    """The format of the rows; raises a usage error for one that the type cannot have."""
+    chosen = row_format or ("dpo" if kind == "preference" else "chatml")
+    if (chosen in ("dpo", "kto")) != (kind == "preference"):
+        raise click.UsageError(
+            "The formats dpo and kto go with --type preference; chatml, sharegpt and alpaca with the other types."
+        )
+    return chosen

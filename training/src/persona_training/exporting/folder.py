@@ -1,63 +1,69 @@
 """Writing exports/<export_id>/: into a folder of another name first, checked against the manifest, then renamed.
 
-Whoever looks into exports/ sees a dataset whole or not at all, also after a power cut.
+Whoever looks into exports/ sees a dataset whole or not at all, also after a power cut. What arrived before a connection broke
+off waits in a hidden folder, and the next run goes on from there.
 """
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
-import json
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from persona_training.errors import StorageError
-from persona_training.exporting.client import ExportClient, ExportError
-from persona_training.hashing import sha256_file
+from persona_training.exporting.client import BrokenOff, ExportClient, ExportError
+from persona_training.hashing import CHUNK_BYTES, sha256_file, sha256_text
 
 SPLITS = ("train", "val")
 # The id comes over the network and becomes the name of a folder.
-_SAFE_ID = re.compile(r"(?:personality|episodic-\d{4}-w\d{2})-[0-9a-f]{8}")
+_SAFE_ID = re.compile(r"(?:personality|episodic-\d{4}-w\d{2}|skill-[a-z0-9]+(?:-[a-z0-9]+)*|preference)-[0-9a-f]{8}")
+# A router that restarts is back within half a minute.
+_TRIES, _FIRST_PAUSE_SECONDS = 5, 1.0
+_FORGOTTEN_SECONDS = 7 * 86_400
 
 
 def fetch(client: ExportClient, manifest: dict[str, Any], exports_dir: Path) -> tuple[Path, bool]:
     """The dataset's folder, and whether it had to be fetched: one that is there and intact is not fetched again.
 
-    Raises ExportError when the rows are not what the manifest promises, StorageError when the disk refuses.
+    Raises:
+        ExportError: the rows are not what the manifest promises, or cannot be had any more. BrokenOff: the connection did,
+        also when tried again; what is there waits for the next run. StorageError: the disk refuses.
     """
     export_id = str(manifest["export_id"])
     if not _SAFE_ID.fullmatch(export_id):
         raise ExportError(f"The service named a dataset {export_id!r}, which cannot be the name of a folder.")
-    folder = exports_dir / export_id
-    if is_intact(folder, manifest):
-        return folder, False
+    folder, partial = exports_dir / export_id, exports_dir / f".{export_id}.partial"
     with _storage(exports_dir):
         exports_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{export_id}.", suffix=".partial", dir=exports_dir))
-        try:
-            _fill(client, manifest, partial)
-            partial.chmod(0o755)  # mkdtemp makes it private; a dataset is as readable as its neighbours
+        _sweep(exports_dir)
+        # Two who export the same at once: the second waits, and finds it there.
+        with FileLock(Path(tempfile.gettempdir()) / f"casiopy-export-{sha256_text(str(folder.resolve()))[:16]}.lock"):
+            partial.mkdir(exist_ok=True)
+            try:
+                _write(partial / "manifest.json", client.manifest(export_id))
+                if _is_intact(folder, partial, manifest):
+                    shutil.rmtree(partial)
+                    return folder, False
+                _fill(client, manifest, partial)
+            except BrokenOff:
+                raise
+            except ExportError:
+                shutil.rmtree(partial, ignore_errors=True)  # what was erased over there does not lie about here
+                raise
             if folder.exists():
                 shutil.rmtree(folder)
             partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return folder, True
-
-
-def is_intact(folder: Path, manifest: dict[str, Any]) -> bool:
-    """Whether the folder holds this very dataset: the same manifest and files with its hashes."""
-    try:
-        known = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        files = {split: sha256_file(folder / f"{split}.jsonl") for split in SPLITS}
-    except (OSError, ValueError):
-        return False
-    return known == manifest and all(files[split] == manifest["splits"][split]["sha256"] for split in SPLITS)
 
 
 def copy_rows(source: Path, target: Path) -> Path:
@@ -76,33 +82,81 @@ def copy_rows(source: Path, target: Path) -> Path:
     return target
 
 
+def _is_intact(folder: Path, partial: Path, manifest: dict[str, Any]) -> bool:
+    """Whether the folder holds this very dataset: the same manifest and files with its hashes."""
+    try:
+        same = filecmp.cmp(folder / "manifest.json", partial / "manifest.json", shallow=False)
+        files = {split: sha256_file(folder / f"{split}.jsonl") for split in SPLITS}
+    except OSError:
+        return False
+    return same and all(files[split] == manifest["splits"][split]["sha256"] for split in SPLITS)
+
+
 def _fill(client: ExportClient, manifest: dict[str, Any], partial: Path) -> None:
+    for split in SPLITS:
+        path, promised = partial / f"{split}.jsonl", manifest["splits"][split]
+        began_earlier = path.exists()
+        for attempt in range(_TRIES):
+            try:
+                _continue(client, str(manifest["export_id"]), split, path, promised)
+                break
+            except BrokenOff:
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+        if began_earlier and sha256_file(path) != promised["sha256"]:
+            path.unlink()  # what was left from another time does not fit any more
+            _continue(client, str(manifest["export_id"]), split, path, promised)
+    _check(manifest, partial)
+
+
+def _continue(client: ExportClient, export_id: str, split: str, path: Path, promised: dict[str, Any]) -> None:
+    """Fetch what is still missing of a file."""
+    have = path.stat().st_size if path.exists() else 0
+    if have and sha256_file(path) == promised["sha256"]:
+        return
+    if have >= promised.get("bytes", have + 1):
+        have = 0
+    with client.rows(export_id, split, have, promised["sha256"]) as rest:
+        _write(path, rest.pieces, rest.start)
+
+
+def _check(manifest: dict[str, Any], partial: Path) -> None:
     whole = hashlib.sha256()
     for split in SPLITS:
-        digest, rows = _write(partial / f"{split}.jsonl", client.rows(str(manifest["export_id"]), split), whole)
+        digest, rows = hashlib.sha256(), 0
+        with (partial / f"{split}.jsonl").open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                whole.update(chunk)
+                rows += chunk.count(b"\n")
         promised = manifest["splits"][split]
-        if (digest, rows) != (promised["sha256"], promised["rows"]):
+        if (digest.hexdigest(), rows) != (promised["sha256"], promised["rows"]):
             raise ExportError(
-                f"The {split} rows that arrived ({rows}, {digest[:12]}…) are not those the manifest pins "
+                f"The {split} rows that arrived ({rows}, {digest.hexdigest()[:12]}…) are not those the manifest pins "
                 f"({promised['rows']}, {promised['sha256'][:12]}…). Nothing was written. Run the command again."
             )
     if whole.hexdigest() != manifest["dataset_sha256"]:
         raise ExportError("The two splits do not add up to the manifest's dataset_sha256. Nothing was written.")
-    text = json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
-    _write(partial / "manifest.json", [text.encode()], hashlib.sha256())
 
 
-def _write(path: Path, pieces: Iterable[bytes], whole: hashlib._Hash) -> tuple[str, int]:
-    digest, rows = hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-            digest.update(piece)
-            whole.update(piece)
-            rows += piece.count(b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest(), rows
+def _write(path: Path, pieces: Iterable[bytes], start: int = 0) -> None:
+    with path.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        file.truncate()
+        try:
+            for piece in pieces:
+                file.write(piece)
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _sweep(exports_dir: Path) -> None:
+    """Take away what broke off so long ago that nobody goes on with it."""
+    for left in exports_dir.glob(".*.partial"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

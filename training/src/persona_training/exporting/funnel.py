@@ -31,7 +31,7 @@ def funnel_table(manifest: dict[str, Any]) -> Table:
 def outcome(manifest: dict[str, Any]) -> list[str]:
     """What came out, in sentences."""
     splits = manifest["splits"]
-    exchanges = len(manifest.get("rows", []))
+    exchanges = manifest["exchanges"]
     lines = [
         f"{exchanges} exchanges in {splits['train']['rows']} train rows and {splits['val']['rows']} held-out rows "
         f"(whole sessions)"
@@ -39,10 +39,26 @@ def outcome(manifest: dict[str, Any]) -> list[str]:
     redacted = manifest.get("redacted") or {}
     if redacted:
         lines.append("redacted: " + ", ".join(f"{count} {kind}" for kind, count in redacted.items()))
+    lengths = manifest.get("lengths")
+    if lengths and lengths["after"]:
+        before, after = (lengths[when]["p50"] for when in ("before", "after"))
+        lines.append(
+            f"half of the replies are shorter than {before} characters before and {after} after (shift {lengths['shift']:.2f})"
+        )
+    untraceable = manifest.get("untraceable_memory_blocks")
+    if untraceable:
+        lines.append(
+            f"{untraceable} exchanges are shown without the memories they were answered with: nothing says where those are "
+            "from (metadata.memory_ids)"
+        )
     return lines
 
 
 def _title(manifest: dict[str, Any]) -> str:
     week = manifest.get("week")
-    what = "all time" if week is None else f"ISO week {week['number']} of {week['year']}, {week['timezone']} time"
+    what = (
+        (manifest.get("skill") or "all time")
+        if week is None
+        else f"ISO week {week['number']} of {week['year']}, {week['timezone']} time"
+    )
     return f"{manifest['persona']['name']} · {manifest['type']} · {what}"

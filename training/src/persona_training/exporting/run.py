@@ -38,7 +38,7 @@ def run_export(request: Request, console: Console) -> Path:
         manifest = client.create(request.wanted)
         console.print(funnel_table(manifest))
         for line in outcome(manifest):
-            console.print(line)
+            console.print(line, soft_wrap=True)
         folder, fetched = fetch(client, manifest, request.exports_dir)
     copies = [copy_rows(folder / "train.jsonl", target) for target in _targets(request, manifest)]
     console.print(f"\n{'Wrote' if fetched else 'Unchanged since it was exported:'} {_shown(folder)}", soft_wrap=True)
@@ -49,11 +49,19 @@ def run_export(request: Request, console: Console) -> Path:
 
 
 def convenience_copy(manifest: dict[str, Any], exports_dir: Path) -> Path:
-    """Where the documented commands look: personality/personality.jsonl or episodic/week_05.jsonl."""
-    week = manifest.get("week")
-    if week is None:
-        return exports_dir / "personality" / "personality.jsonl"
-    return exports_dir / "episodic" / f"week_{week['number']:02d}.jsonl"
+    """Where the documented commands look.
+
+    personality/personality.jsonl, episodic/week_05.jsonl, skill/<name>.jsonl, preference/dpo.jsonl or preference/kto.jsonl.
+    """
+    kind, week = str(manifest["type"]), manifest.get("week")
+    name = kind
+    if week is not None:
+        name = f"week_{week['number']:02d}"
+    elif kind == "skill":
+        name = str(manifest["export_id"]).removeprefix("skill-").rpartition("-")[0]
+    elif kind == "preference":
+        name = str(manifest["format"])
+    return exports_dir / kind / f"{name}.jsonl"
 
 
 def _targets(request: Request, manifest: dict[str, Any]) -> list[Path]:
@@ -70,6 +78,5 @@ def _shown(path: Path) -> str:
 
 def _next_step(manifest: dict[str, Any]) -> str:
     week = manifest.get("week")
-    if week is None:
-        return f"Next: python training/train_personality_lora.py --dataset {manifest['export_id']}"
-    return f"Next: python training/train_episodic_lora.py --dataset {manifest['export_id']} --week {week['number']}"
+    more = "" if week is None else f" --week {week['number']}"
+    return f"Next: python training/train_{manifest['type']}_lora.py --dataset {manifest['export_id']}{more}"
