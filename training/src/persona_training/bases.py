@@ -46,7 +46,8 @@ def _from_hub(name: str) -> Path:
 
     patterns = ["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        # Mistral's folders hold every weight a second time, in a form that transformers does not read.
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["consolidated*"]))
     except HFValidationError as error:
         raise BaseModelError(f"No base model at {name!r}: neither a folder nor a model hub id.") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:

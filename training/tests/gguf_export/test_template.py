@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from jinja2 import Environment
-from persona_training.gguf_export.template import stop_tokens, without_generation_tags
+from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.template import read_chat_template, stop_tokens, without_generation_tags
 
 MESSAGES = [
     {"role": "system", "content": "Eres Casiopy."},
@@ -34,6 +38,16 @@ def test_rendering_is_unchanged(left: str, right: str) -> None:
 def test_generation_prompt_flag_is_no_tag() -> None:
     template = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     assert without_generation_tags(template) == template
+
+
+def test_of_several_templates_the_default_is_taken(tmp_path: Path) -> None:
+    named = [{"name": "tool_use", "template": "TOOLS"}, {"name": "default", "template": "{{ messages[0].content }}"}]
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    assert read_chat_template(tmp_path) == "{{ messages[0].content }}"
+    config.write_text(json.dumps({"chat_template": named[:1]}), encoding="utf-8")
+    with pytest.raises(GgufError, match="No chat template"):
+        read_chat_template(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ def read_chat_template(model_dir: Path) -> str:
     config_path = model_dir / "tokenizer_config.json"
     config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
     template = config.get("chat_template")
+    if isinstance(template, list):  # several by name, as Hermes 3 has one for tools beside the default
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
     if not isinstance(template, str):
         raise GgufError(f"No chat template in {model_dir}: without it a served model cannot tell who is speaking.")
     return without_generation_tags(template)
