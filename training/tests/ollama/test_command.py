@@ -56,6 +56,25 @@ def test_live_is_zero(at: House, ollama: StandInOllama, prompt: str) -> None:
     assert run("--rollback", "--host", ollama.url).exit_code == 4
 
 
+def test_layers_go_as_an_adapter_when_asked(at: House, ollama: StandInOllama, prompt: str) -> None:
+    ollama.version = "0.33.0"
+    result = run("--week", "5", "--host", ollama.url, "--system-prompt", prompt, "--as", "adapter")
+    assert result.exit_code == 0, result.output
+    assert "releases before 0.34.1 take a GGUF adapter" in result.output
+    assert ollama.models["casiopy:latest"]["adapters"]
+
+
+def test_a_quantiser_that_is_not_here_is_one(
+    at: House, ollama: StandInOllama, prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persona_training.gguf_export.k_quants.shutil.which", lambda name: None)
+    monkeypatch.setattr("persona_training.gguf_export.k_quants.importlib.util.find_spec", lambda name: None)
+    result = run("--week", "5", "--host", ollama.url, "--system-prompt", prompt, "--quantize", "q4_k_m")
+    assert result.exit_code == 1
+    assert "--quantize Q8_0" in result.output
+    assert ollama.requests == []
+
+
 def test_refused_is_one(at: House, prompt: str) -> None:
     at.change_report(LAYER_2, verdict="inconclusive")
     result = run("--week", "5", "--system-prompt", prompt)

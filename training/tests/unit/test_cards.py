@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from persona_training.cards import USABLE_SHARE, card_bytes, choose_card, for_card
+from persona_training.cli import main
 from persona_training.config import Recipe, read_recipe
 from persona_training.errors import RecipeError
 from persona_training.memory_estimate import estimate
@@ -151,3 +153,18 @@ def test_the_choice_follows_what_was_asked_then_what_is_free(recipe_file: Path, 
     assert choose_card(plain, None, free) == (None, "")
     with pytest.raises(RecipeError, match="leave out --card"):
         choose_card(plain, 8, None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "card", "message"),
+    [
+        ("hermes-3-llama-3.1-8b/personality.yaml", "6", "no settings for a card of 6 GB; there are: 8, 12, 16, 24 GB"),
+        ("qwen3-8b/personality.yaml", "10", "a card of 8 GB is too small: its vocabulary alone"),
+        ("tiny/personality.yaml", "8", "leave out --card"),
+    ],
+)
+def test_the_command_says_what_a_card_lacks(recipe: str, card: str, message: str) -> None:
+    command = ["train-personality", "--recipe", str(CONFIGS / recipe), "--card", card, "--dataset", "x"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert message in " ".join(result.output.split())
