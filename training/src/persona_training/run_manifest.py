@@ -94,9 +94,10 @@ def resumed_request(manifest: Manifest) -> Request:
     mixed: dict[str, list[str]] = {"personality": [], "week": [], "general": []}
     for replay in manifest["replay"]:
         mixed[replay.get("kind", "personality")] += replay["source"] if replay.get("origin") != "base" else []
+    weeks = [path for sample in rebuild["weeks"] for path in sample["source"]] if rebuild else []
     return Request(
         recipe=recipe_from(manifest["recipe"]["config"]),
-        dataset=[*mixed["week"], *manifest["dataset"]["source"]],
+        dataset=weeks or manifest["dataset"]["source"],
         week=week.get("number") if not rebuild else None,
         year=week.get("year") if not rebuild else None,
         parent=manifest["parent"]["adapter_id"] if manifest["parent"] else None,
@@ -191,10 +192,10 @@ def _rebuild_pin(rebuild: Rebuild | None) -> dict[str, Any] | None:
 
 def _week_pin(sample: WeekSample) -> dict[str, Any]:
     return {
+        **_pin(sample.dataset),
         "year": sample.year,
         "number": sample.number,
         "export_id": sample.dataset.export_id,
-        "sha256": sample.dataset.sha256,
         "share": round(sample.share, 6),
         "rows": sample.taken,
         "of": len(sample.dataset.train),

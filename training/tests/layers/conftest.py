@@ -86,7 +86,7 @@ def recipe_of(house: World, layer: int, **changes: Any) -> Recipe:
 
 REQUESTS: dict[str, Callable[[World], Request]] = {
     "week": lambda house: Request(recipe_of(house, 2), [_weekly(house)[-1]]),
-    "rebuild": lambda house: Request(recipe_of(house, 2), _weekly(house), half_life_weeks=1.0),
+    "rebuild": lambda house: Request(recipe_of(house, 2), _weekly(house), half_life_weeks=0.4),
     "skill": lambda house: Request(recipe_of(house, 3), ["skill"]),
     "dpo": lambda house: Request(recipe_of(house, 3, objective="dpo"), ["dpo"]),
     "kto": lambda house: Request(recipe_of(house, 3, objective="dpo"), ["kto"]),
