@@ -57,6 +57,9 @@ class TransformersBackend:
         torch.manual_seed(job.recipe.seed)
         monitor.stage("loading the base model")
         model = self.load(job)
+        # peft would write a hub's model card with every checkpoint: nobody uploads it, it names this machine's folders, and
+        # it takes longer than a small adapter's weights (85 ms on one CPU).
+        setattr(model, "create_or_update_model_card", _no_card)  # noqa: B010 (mypy refuses an assignment)
         best = Best.of(job.recipe.steps.patience, job.checkpoint)
         watch = Watch(monitor, best, bool(job.val), process)
         lessons, loss = self.lessons(job, model, process)
@@ -111,3 +114,7 @@ def _plain(model: PeftModel) -> torch.nn.Module:
     """The transformers model under the adapter."""
     found: torch.nn.Module = model.get_base_model()
     return found
+
+
+def _no_card(_output_dir: str) -> None:
+    return
