@@ -73,7 +73,8 @@ def test_a_full_disk_fails_clearly_and_the_run_can_go_on(world: World, tmp_path:
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "Free some space, then --resume" in done.stderr
+    assert "Free some space" in done.stderr
+    assert "--resume" in done.stderr
     (folder,) = world.settings.adapters_dir.iterdir()
     assert read_adapter(folder)["status"] == "failed"
     assert json.loads((folder / "run.json").read_text("utf-8"))["status"] == "failed"
@@ -116,7 +117,7 @@ def test_without_replay_rows_the_message_says_what_to_pass(
     with pytest.raises(DatasetError, match="--replay-dataset"):
         prepare(Request(recipe, [week], week=4), settings, display)
     alone = prepare(Request(dataclasses.replace(recipe, replay_share=0.0), [week], week=4), settings, display)
-    assert alone.replay is None
+    assert alone.data.replay is None
 
 
 def test_replay_finds_the_rows_again_when_exports_have_moved(
@@ -125,8 +126,8 @@ def test_replay_finds_the_rows_again_when_exports_have_moved(
     settings = dataclasses.replace(shared_world.settings, exports_dir=tmp_path)
     week = str(shared_world.settings.exports_dir / shared_world.week_04["export_id"])
     prepared = prepare(Request(small_recipe(shared_world.base, layer=2), [week], week=4), settings, display)
-    assert prepared.replay is not None
-    assert prepared.replay.export_id == shared_world.personality["export_id"]
+    assert prepared.data.replay is not None
+    assert prepared.data.replay.export_id == shared_world.personality["export_id"]
 
 
 def test_replay_rows_may_come_from_a_file(
@@ -142,8 +143,8 @@ def test_replay_rows_may_come_from_a_file(
         replay_dataset=[str(rows)],
     )
     prepared = prepare(request, shared_world.settings, display)
-    assert prepared.replay is not None
-    assert prepared.replay.name == "persona.jsonl"
+    assert prepared.data.replay is not None
+    assert prepared.data.replay.name == "persona.jsonl"
 
 
 def test_a_run_in_this_process_can_be_trained_on_a_bare_file(world: World, display: Display, tmp_path: Path) -> None:
