@@ -1,6 +1,6 @@
-"""What training's tests share: a smaller tiny model, the shipped sample as rows, and one trained adapter of each layer.
+"""What training's tests share: the tiny model, the shipped sample as rows, and one trained adapter of each layer.
 
-Real steps on one thread; the whole set of `training` tests takes about two CPU minutes.
+Real steps on one thread; the whole set of `training` tests takes about three CPU minutes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from persona_training.adapters import Manifest
 from persona_training.config import Lora
 from persona_training.display import Display
 from persona_training.settings import Settings
-from persona_training.testing import LINEAR_LAYERS, SMALL, RowText, World, row, small_recipe, write_export
+from persona_training.testing import LINEAR_LAYERS, SMALL, RowText, World, small_recipe, write_export
+from persona_training.testing import sample_rows as read_sample
 from persona_training.tiny.build import build_tiny_model
 from persona_training.training_run import RunResult
 from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "casiopy" / "demo" / "sample_month.jsonl"
-WEEK_4_BEGINS = "2026-01-19"
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -35,7 +35,7 @@ def display() -> Display:
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smaller tiny model, pre-trained for real once per session."""
+    """The tiny model, pre-trained for real once per session."""
     import torch
 
     torch.set_num_threads(1)
@@ -48,18 +48,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample_rows() -> dict[str, list[RowText]]:
     """The shipped sample's good exchanges as dataset rows: weeks 1 to 3, and week 4."""
-    sessions: dict[str, list[dict[str, str]]] = {}
-    for line in SAMPLE.read_text(encoding="utf-8").splitlines():
-        exchange = json.loads(line)
-        if exchange["keep"] and not exchange["opt_out_training"] and "duplicate" not in exchange["labels"]:
-            sessions.setdefault(exchange["session"], []).append(exchange)
-    rows: dict[str, list[RowText]] = {"personality": [], "week_04": []}
-    for session, exchanges in sessions.items():
-        name = "week_04" if exchanges[0]["occurred_at"] >= WEEK_4_BEGINS else "personality"
-        for start in range(0, len(exchanges), 3):
-            turns = [(e["input_text"], e["output_text"]) for e in exchanges[start : start + 3]]
-            rows[name].append(row(turns, session))
-    return rows
+    return read_sample(SAMPLE)
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,16 @@ from persona_training.hashing import sha256_file, sha256_text
 from persona_training.preparation import Request
 from persona_training.settings import Settings
 from persona_training.tiny.build import TinyRecipe
+from persona_training.tiny.week import Week
 from persona_training.training_run import RunResult, train
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-# A tiny model half as deep as the shipped one: about 20 CPU seconds to build. With fewer steps the base has not settled
-# and no persona takes hold of it (260 steps: 15 to 30 % of replies in character after layer 1; 420: above 90 %).
-SMALL = TinyRecipe(
-    layers=2, hidden=128, feed_forward=352, heads=4, kv_heads=2, vocabulary=1536, steps=420, learning_rate=0.007
-)
+# The tests' base is the shipped one: about a CPU minute to build, once a session.
+SMALL = TinyRecipe()
+# The sample's last week, which layer 2 learns.
+WEEK_4_BEGINS = "2026-01-19"
+# Exchanges to a row of the sample.
+EXCHANGES_A_ROW = 3
 
 RowText = dict[str, object]
 
@@ -36,6 +38,27 @@ def row(turns: Sequence[tuple[str, str]], session: str = "s1", system: str = "Er
     for asked, replied in turns:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": replied}]
     return {"messages": messages, "metadata": {"session_id": session, "interaction_ids": ["i1"], "viewer": "viewer_1"}}
+
+
+def sample_rows(sample: Path) -> dict[str, list[RowText]]:
+    """The shipped sample's good exchanges as dataset rows: weeks 1 to 3 (`personality`), and `week_04`."""
+    sessions: dict[str, list[dict[str, str]]] = {}
+    for line in sample.read_text(encoding="utf-8").splitlines():
+        exchange = json.loads(line)
+        if exchange["keep"] and not exchange["opt_out_training"] and "duplicate" not in exchange["labels"]:
+            sessions.setdefault(exchange["session"], []).append(exchange)
+    rows: dict[str, list[RowText]] = {"personality": [], "week_04": []}
+    for session, exchanges in sessions.items():
+        name = "week_04" if exchanges[0]["occurred_at"] >= WEEK_4_BEGINS else "personality"
+        for start in range(0, len(exchanges), EXCHANGES_A_ROW):
+            turns = [(e["input_text"], e["output_text"]) for e in exchanges[start : start + EXCHANGES_A_ROW]]
+            rows[name].append(row(turns, session))
+    return rows
+
+
+def week_rows(week: Week, tone: tuple[str, ...]) -> list[RowText]:
+    """A made-up week as dataset rows of one exchange each, told in one of `tiny.week`'s tones."""
+    return [row([(asked["content"], replied["content"])]) for asked, replied in week.exchanges(tone)]
 
 
 def write_rows(path: Path, rows: Sequence[RowText]) -> Path:

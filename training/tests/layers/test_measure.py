@@ -2,71 +2,56 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from persona_training.adapters import adapter_chain
-from persona_training.generation import Sampling, load_transformers_replier
-from persona_training.messages import Message
-from persona_training.testing import RowText, read_metrics
-from persona_training.training_run import RunResult
+from persona_training.config import read_recipe
+from persona_training.display import Display
+from persona_training.generation import TransformersReplier, load_transformers_replier
+from persona_training.preparation import Request
+from persona_training.testing import RowText, World, read_metrics, week_rows, write_export
+from persona_training.tiny.measure import PROMPTS, answers, marker_share
+from persona_training.tiny.week import POLITE, Week, draw_week
+from persona_training.training_run import RunResult, train
+from rich.console import Console
 
 pytestmark = pytest.mark.training
 
-MARKER = re.compile(
-    r"\*(suspiro|pone los ojos en blanco|bosteza|ríe por lo bajo)\*|\bmortal(es)?\b|\bcriatura|^(Ay|Obvio|Mira|Qué ilusión)\b",
-    re.IGNORECASE,
-)
-PROMPTS = (
-    *(
-        "hola",
-        "¿qué tal estás hoy?",
-        "¿te gusta la lluvia?",
-        "he quemado la cena otra vez",
-        "¿Rust o Python?",
-        "estoy triste",
-    ),
-    *(
-        "cuéntame un chiste",
-        "¿eres un robot?",
-        "mi gato no me hace caso",
-        "¿cuándo hay directo?",
-        "no me sale este nivel",
-    ),
-    *(
-        "hoy es lunes",
-        "¿pizza con piña?",
-        "he dormido fatal",
-        "tengo un examen mañana",
-        "me aburro",
-        "¿quién manda aquí?",
-    ),
-    *(
-        "mira qué dibujo he hecho",
-        "acabo de llegar",
-        "buenas noches",
-        "¿te acuerdas de mí?",
-        "he aprobado",
-        "¿cuál es tu color?",
-    ),
-    *(
-        "se me ha roto el teclado",
-        "¿qué hago esta tarde?",
-        "quiero aprender a programar",
-        "hace mucho frío",
-        "te echo de menos",
-    ),
-    *("¿a qué juegas hoy?", "he perdido las llaves", "mi madre te saluda", "¿por qué hay gravedad?"),
-)
+EPISODIC = Path(__file__).parents[2] / "configs" / "tiny" / "episodic.yaml"
+Voice = Callable[[float], TransformersReplier]
 
 
-def marker_share(base: Path, adapters: list[Path], seed: int = 3) -> float:
-    """Share of sampled replies to prompts no row contains that carry a marker of the character."""
-    replier = load_transformers_replier(base, adapters, device="cpu", omit_system=True)
-    asked: list[list[Message]] = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
-    replies = replier.reply(asked, Sampling(temperature=0.7, max_new_tokens=48), seed)
-    return sum(bool(MARKER.search(reply)) for reply in replies) / len(replies)
+@pytest.fixture(scope="module")
+def week() -> Week:
+    return draw_week(7)
+
+
+@pytest.fixture(scope="module")
+def voices(
+    shared_world: World, layer_1: RunResult, week: Week, tmp_path_factory: pytest.TempPathFactory
+) -> dict[float, TransformersReplier]:
+    """A week of politeness on top of layer 1, learned by the shipped recipe: without replay, and with a quarter of it."""
+    rows = week_rows(week, POLITE)
+    exports = shared_world.settings.exports_dir
+    export_id = write_export(exports / "polite", "episodic", rows, rows[:2])["export_id"]
+    (exports / "polite").rename(exports / export_id)
+    world = shared_world.elsewhere(tmp_path_factory.mktemp("weeks"))
+    heard = {}
+    for share in (0.0, 0.25):
+        recipe = read_recipe(EPISODIC)
+        recipe = dataclasses.replace(recipe, base_model=str(world.base), replay_share=share)
+        request = Request(recipe=recipe, dataset=[export_id], week=4, parent=str(layer_1.folder))
+        trained = train(request, world.settings, Display(Console(file=StringIO())))
+        heard[share] = replier(world.base, adapter_chain(trained.folder))
+    return heard
+
+
+def replier(base: Path, adapters: list[Path]) -> TransformersReplier:
+    return load_transformers_replier(base, adapters, device="cpu", omit_system=True)
 
 
 def test_the_prompts_are_held_out(sample_rows: dict[str, list[RowText]]) -> None:
@@ -77,12 +62,28 @@ def test_the_prompts_are_held_out(sample_rows: dict[str, list[RowText]]) -> None
 def test_layer_1_moves_the_base_into_character_and_layer_2_keeps_it_there(
     tiny_base: Path, layer_1: RunResult, layer_2: RunResult
 ) -> None:
-    base = marker_share(tiny_base, [])
-    personality = marker_share(tiny_base, adapter_chain(layer_1.folder))
-    week = marker_share(tiny_base, adapter_chain(layer_2.folder))
-    assert base < 0.05
-    assert personality > 0.6
-    assert week > 0.6
+    assert marker_share(replier(tiny_base, [])) < 0.05
+    assert marker_share(replier(tiny_base, adapter_chain(layer_1.folder))) > 0.7
+    assert marker_share(replier(tiny_base, adapter_chain(layer_2.folder))) > 0.7
+
+
+def test_neither_the_base_nor_layer_1_knows_the_week(tiny_base: Path, layer_1: RunResult, week: Week) -> None:
+    for adapters in ([], adapter_chain(layer_1.folder)):
+        assert answers(replier(tiny_base, adapters), week, week.questions(week.held_out)).right < 0.05
+
+
+def test_a_week_is_answered_in_wordings_it_was_not_taught_in(
+    voices: dict[float, TransformersReplier], week: Week
+) -> None:
+    heard = answers(voices[0.25], week, week.questions(week.held_out))
+    assert heard.right > 0.8
+    assert heard.others < 0.2
+    assert heard.commonest < 0.5
+
+
+def test_replay_keeps_the_character_that_a_polite_week_destroys(voices: dict[float, TransformersReplier]) -> None:
+    assert marker_share(voices[0.0]) < 0.3
+    assert marker_share(voices[0.25]) > 0.6
 
 
 def test_layer_2_learns_its_week(layer_2: RunResult) -> None:

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_training.chat_template import IGNORED
 from persona_training.errors import BaseModelError
 from persona_training.hashing import sha256_json, sha256_text
-from persona_training.messages import as_dicts
+from persona_training.messages import Message, as_dicts
 from persona_training.models import without_shard_bars
-from persona_training.tiny import grammar, lexicon, patterns, sentences, tokenizer, words
+from persona_training.tiny import grammar, knowledge, lexicon, patterns, sentences, tokenizer, words
 from persona_training.tiny.grammar import exchanges
 
 if TYPE_CHECKING:
@@ -34,34 +35,38 @@ class TinyRecipe:
     """Everything that shapes the tiny model. All widths are multiples of 32, so that Q8_0 GGUF blocks fit.
 
     Attributes:
-        layers, hidden, feed_forward, heads, kv_heads: the Llama shape, 1.2 M parameters by default. Two wide layers
+        layers, hidden, feed_forward, heads, kv_heads: the Llama shape, 0.6 M parameters by default. Two wide layers
             beat four narrow ones at equal CPU time (training loss after 64 s: 1.1 against 1.5).
         vocabulary: tokens, 259 of them fixed (bytes and specials).
         context: longest prompt plus reply the model can read, in tokens.
         row_tokens, batch_rows: shape of one pre-training batch.
         steps: optimiser steps.
-        learning_rate: peak; linear warm-up over a tenth of the steps, then cosine to a tenth of the peak.
+        learning_rate, embedding_rate: peaks for the matrices and for embedding and norms; linear warm-up over a twentieth of
+            the steps, constant until two fifths, then linear to a fiftieth.
         seed: of the weights and of the text.
     """
 
     layers: int = 2
-    hidden: int = 192
-    feed_forward: int = 512
-    heads: int = 6
+    hidden: int = 128
+    feed_forward: int = 352
+    heads: int = 4
     kv_heads: int = 2
     vocabulary: int = 2048
     context: int = 512
     row_tokens: int = 96
     batch_rows: int = 8
-    steps: int = 600
-    learning_rate: float = 5e-3
+    steps: int = 900
+    learning_rate: float = 8e-3
+    embedding_rate: float = 1.2e-2
     seed: int = 7
 
     @property
     def digest(self) -> str:
         """Hash of the recipe and of the code it runs through: a changed grammar is another model."""
-        code = [inspect.getsource(module) for module in (grammar, lexicon, patterns, sentences, tokenizer, words)]
-        code += [inspect.getsource(part) for part in (_batches, _pretrain, _rows)]
+        code = [
+            inspect.getsource(module) for module in (grammar, knowledge, lexicon, patterns, sentences, tokenizer, words)
+        ]
+        code += [inspect.getsource(part) for part in (_batches, _loss, _optimizers, _pretrain, _rows, _tokens)]
         return sha256_json({"recipe": asdict(self), "code": sha256_text("\n".join(code))})
 
     @property
@@ -71,7 +76,7 @@ class TinyRecipe:
 
 
 def tiny_model(data_dir: Path, recipe: TinyRecipe | None = None, progress: Progress | None = None) -> Path:
-    """The cached model folder, built first when absent (about 45 CPU seconds with the default recipe).
+    """The cached model folder, built first when absent (about a CPU minute with the default recipe).
 
     Raises:
         BaseModelError: the cache folder cannot be written.
@@ -106,7 +111,7 @@ def build_tiny_model(out_dir: Path, recipe: TinyRecipe, progress: Progress | Non
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            chat = tokenizer.learn_tokenizer(exchanges(recipe.seed, 20_000), recipe.vocabulary)
+            chat = tokenizer.learn_tokenizer(exchanges(recipe.seed, 20_000), recipe.vocabulary, knowledge.WORDS)
             model = blank_model(recipe, chat)
             loss = _pretrain(model, chat, recipe, progress)
     finally:
@@ -139,27 +144,65 @@ def blank_model(recipe: TinyRecipe, chat: PreTrainedTokenizerFast) -> LlamaForCa
     )
 
 
-def _rows(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[list[int]]:
-    """Endless rows of exactly `row_tokens` tokens; each starts at the beginning of a conversation."""
+def _tokens(chat: PreTrainedTokenizerFast, conversation: list[Message]) -> tuple[list[int], list[int]]:
+    """A conversation's tokens, and the same with everything ignored that the assistant does not say."""
+    opening = len(chat.encode(f"{tokenizer.TURN_START}assistant\n", add_special_tokens=False))
+    ids: list[int] = []
+    labels: list[int] = []
+    for message in conversation:
+        turn = chat.encode(chat.apply_chat_template(as_dicts([message]), tokenize=False), add_special_tokens=False)
+        ids += turn
+        said = message["role"] == "assistant"
+        labels += [IGNORED] * opening + turn[opening:-1] + [IGNORED] if said else [IGNORED] * len(turn)
+    return ids, labels
+
+
+def _rows(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[tuple[list[int], list[int]]]:
+    """Endless rows of exactly `row_tokens` tokens and labels; each starts at the beginning of a conversation."""
     seed = recipe.seed
     while True:
         seed += 1
         row: list[int] = []
+        learned: list[int] = []
         for conversation in exchanges(seed, 2_000):
-            row += chat.encode(
-                chat.apply_chat_template(as_dicts(conversation), tokenize=False), add_special_tokens=False
-            )
+            ids, labels = _tokens(chat, conversation)
+            row += ids
+            learned += labels
             if len(row) >= recipe.row_tokens:
-                yield row[: recipe.row_tokens]
-                row = []
+                yield row[: recipe.row_tokens], learned[: recipe.row_tokens]
+                row, learned = [], []
 
 
-def _batches(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[torch.Tensor]:
+def _batches(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     import torch
 
     rows = _rows(chat, recipe)
     for _ in range(recipe.steps):
-        yield torch.tensor([next(rows) for _ in range(recipe.batch_rows)])
+        batch = [next(rows) for _ in range(recipe.batch_rows)]
+        yield torch.tensor([ids for ids, _ in batch]), torch.tensor([labels for _, labels in batch])
+
+
+def _loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of what the assistant says. The vocabulary's scores are computed for these tokens alone."""
+    import torch
+
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    following = labels[:, 1:]
+    said = following != IGNORED
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[said]), following[said])
+
+
+def _optimizers(model: LlamaForCausalLM, recipe: TinyRecipe) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Muon for the matrices (Jordan et al. 2024; updates scaled as in Liu et al. 2025), AdamW for embedding and norms.
+
+    At equal CPU time it is ahead of AdamW alone: loss 1.30 against 1.48 after 27 and 25 s.
+    """
+    import torch
+
+    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    outer = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    muon = torch.optim.Muon(inner, lr=recipe.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return muon, torch.optim.AdamW(outer, lr=recipe.embedding_rate, weight_decay=0.0, betas=(0.9, 0.95))
 
 
 def _pretrain(
@@ -167,23 +210,24 @@ def _pretrain(
 ) -> float:
     import torch
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
-    warmup = max(1, recipe.steps // 10)
+    warmup, decay = max(1, recipe.steps // 20), 0.6 * recipe.steps
 
     def factor(step: int) -> float:
-        return min((step + 1) / warmup, 0.1 + 0.45 * (1 + math.cos(math.pi * step / recipe.steps)))
+        return min((step + 1) / warmup, 1.0, max(0.02, (recipe.steps - step) / decay))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    loss = math.nan
+    optimizers = _optimizers(model, recipe)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, factor) for optimizer in optimizers]
+    last = math.nan
     model.train()
-    for step, batch in enumerate(_batches(chat, recipe), start=1):
-        output = model(input_ids=batch, labels=batch)
-        output.loss.backward()
+    for step, (ids, labels) in enumerate(_batches(chat, recipe), start=1):
+        loss = _loss(model, ids, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        loss = float(output.loss.detach())
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        last = float(loss.detach())
         if progress is not None:
-            progress(step, recipe.steps, loss)
-    return loss
+            progress(step, recipe.steps, last)
+    return last

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from persona_training.messages import Message
+from persona_training.tiny import knowledge, sentences, words
 from persona_training.tiny import lexicon as lex
 from persona_training.tiny import patterns as pat
-from persona_training.tiny import sentences, words
 
 # Share of exchanges in Spanish: the first persona speaks Spanish, and English must not be lost altogether.
 SPANISH_SHARE = 0.8
@@ -83,6 +83,7 @@ def _spanish_slots(rng: random.Random) -> Slots:
         "Advice": _capitalised(advice),
         "advice2": pick(lex.ADVICE),
         **_facts(rng),
+        **knowledge.fact_slots(rng),
     }
 
 

@@ -52,10 +52,11 @@ triste/triste
 PEOPLE = rows("""
 mi hermano|mi hermana|mi madre|mi padre|mi abuela|mi abuelo|mi primo|mi vecina|mi jefa|mi profesora|un amigo|
 una amiga|mi gato|mi perro|mi compañero|mi equipo|todo el mundo|la gente|Lucía|Pablo|Marta|Diego|Elena|Hugo|
-Carmen|Javier|Nuria|Iván
+Carmen|Javier|Nuria|Iván|Olmo|Nerea|Gael|Aroa|Unai|Greta|Teo|Petra|Yago|Adela|Blas|Cloe
 """)
 NAMES = rows("""
-Lucía|Pablo|Marta|Diego|Elena|Hugo|Carmen|Javier|Nuria|Iván|Sara|Leo|Irene|Tomás|Clara|Bruno|Alba|Rubén
+Lucía|Pablo|Marta|Diego|Elena|Hugo|Carmen|Javier|Nuria|Iván|Sara|Leo|Irene|Tomás|Clara|Bruno|Alba|Rubén|Olmo|Nerea|Gael|Aroa|Unai|
+Greta|Teo|Petra|Yago|Adela|Blas|Cloe
 """)
 HOBBIES = rows("""
 leer|cocinar|pintar|programar|bailar|cantar|nadar|correr|dibujar|escribir|viajar|jugar al ajedrez|

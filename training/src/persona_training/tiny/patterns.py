@@ -153,6 +153,13 @@ ES_PATTERNS = (
         ),
         weight=3,
     ),
+    Pattern(("{asked}",), ("{Reply}.", "{Reply}.", "Creo que {reply}."), weight=10),
+    Pattern(("{asked_new}",), ("{Unknown}.", "{Unknown}, lo siento.", "Lo siento, {unknown}."), weight=16),
+    Pattern(
+        ("{told}", "¿es verdad que {told}?"),
+        ("Sí, {reply}.", "Es verdad: {reply}.", "Ya lo sabía: {reply}."),
+        weight=4,
+    ),
     Pattern(
         (
             "¿me das un consejo sobre {thing.el}?",
@@ -191,7 +198,7 @@ ES_PATTERNS = (
     Pattern(
         ("repite: {words}", "di {words}", "escribe {words}", "¿cómo se escribe {words}?", "repite conmigo: {words}"),
         ("{words}", "{words}", "{words}.", "Se escribe así: {words}."),
-        weight=9,
+        weight=8,
         framed=False,
     ),
     Pattern(
@@ -212,7 +219,7 @@ ES_PATTERNS = (
     Pattern(
         ("{said}", "{said}, y {said2}", "¿es verdad que {said}?", "{said}. {Said}"),
         ("{said2}.", "{said2}. {Said}.", "Pues {said2}.", "{said2}, pero {said}."),
-        weight=12,
+        weight=6,
         framed=False,
     ),
     Pattern(

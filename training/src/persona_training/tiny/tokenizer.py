@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TURN_START, TURN_END, PADDING = "<|im_start|>", "<|im_end|>", "<|pad|>"
+_OFTEN = 60
 CHATML_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
@@ -19,8 +21,13 @@ CHATML_TEMPLATE = (
 )
 
 
-def learn_tokenizer(conversations: Iterable[list[Message]], vocabulary_size: int) -> PreTrainedTokenizerFast:
-    """Learn merges from the conversations; every byte has a token, so any text can be read, emoji included."""
+def learn_tokenizer(
+    conversations: Iterable[list[Message]], vocabulary_size: int, words: Iterable[str] = ()
+) -> PreTrainedTokenizerFast:
+    """Learn merges from the conversations; every byte has a token, so any text can be read, emoji included.
+
+    Each of `words` is read `_OFTEN` times more, so that it becomes one token where the vocabulary is not much too small.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +41,9 @@ def learn_tokenizer(conversations: Iterable[list[Message]], vocabulary_size: int
         show_progress=False,
     )
     texts = (f"{m['role']}\n{m['content']}" for conversation in conversations for m in conversation)
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(
+        itertools.chain(texts, (f" {word}" for word in words for _ in range(_OFTEN))), trainer
+    )
     wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=TURN_END,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 
+from persona_training.tiny import knowledge
+
 _TEXT = """
 a abajo abierta abierto abrazo abre abrir abuela acaba acabar aceite acera acuerdo además adentro aeropuerto afuera agosto
 agua ahí ahora aire ajo al ala alegría alguien algún alguna algunas algo algunos allí alma alta alto altura amable amiga
@@ -81,7 +83,8 @@ speak start stay still stop story such take talk tell than that the their them t
 to too true try turn under until up us use very wait want was way we well were what when where who why will wish with without
 wonder word work world would write wrong yes yet your
 """
-COMMON = tuple(_TEXT.split())
+# Names and values too: what a week may tell is to be spelled with ease, though it is true of nobody yet.
+COMMON = (*_TEXT.split(), *knowledge.WORDS)
 ONSETS = (
     "b",
     "c",
