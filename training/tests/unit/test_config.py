@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,18 @@ def test_shipped_recipes_are_valid_and_say_how_to_run_them(path: Path) -> None:
     assert recipe.layer == layers[path.stem]
     assert recipe.replay_share == (0.25 if recipe.kind in ("episodic", "skill") else 0)
     header = path.read_text(encoding="utf-8").split("name:")[0]
-    assert f"--config training/configs/{path.parent.name}/{path.name}" in header
+    assert re.search(rf"--(recipe|config) training/configs/{path.parent.name}/{path.name}\b", header)
 
 
 @pytest.mark.parametrize(
     "base", sorted(path.parent for path in CONFIGS if path.stem == "personality"), ids=lambda path: path.name
 )
-def test_layer_2_is_smaller_and_gentler_than_layer_1(base: Path) -> None:
-    personality, episodic = (read_recipe(base / f"{name}.yaml") for name in ("personality", "episodic"))
-    assert episodic.lora.r < personality.lora.r
-    assert episodic.steps.learning_rate < personality.steps.learning_rate
+def test_later_layers_are_smaller_and_gentler_than_layer_1(base: Path) -> None:
+    personality, *later = (read_recipe(base / f"{name}.yaml") for name in ("personality", "episodic", "skill"))
+    for recipe in later:
+        # The tiny model has no rank to spare: its week takes layer 1's, and the run warns of it.
+        assert recipe.lora.r < personality.lora.r or recipe.name == "tiny/episodic"
+        assert recipe.steps.learning_rate < personality.steps.learning_rate
 
 
 def test_a_recipe_survives_a_manifest() -> None:
