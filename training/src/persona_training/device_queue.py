@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,16 +177,29 @@ class Device:
             ) from error
 
 
-def find_device(device: torch.device, data_dir: Path) -> Device:
-    """The device a run is to take turns on; the CPU counts as one."""
+def find_devices(device: torch.device, data_dir: Path) -> list[Device]:
+    """The devices a run is to take turns on: the CPU, which counts as one, or a GPU for each of its processes here.
+
+    They come in the order of their keys, in which every run takes them, so that no two wait for each other.
+    """
     folder = data_dir / "devices"
     if device.type == "cpu":
-        return Device("CPU", "cpu", folder)
+        return [Device("CPU", "cpu", folder)]
     import torch
 
-    index = torch.cuda.current_device()  # torch.device("cuda") has no index of its own
-    properties = torch.cuda.get_device_properties(index)
-    return Device(f"GPU {index} ({properties.name})", f"gpu-{properties.uuid}", folder)
+    # accelerate launch and torchrun give each local process the GPU of its number.
+    first = torch.cuda.current_device()
+    indexes = range(first, min(first + int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()))
+    found = [(index, torch.cuda.get_device_properties(index)) for index in indexes]
+    return sorted(
+        (Device(f"GPU {index} ({known.name})", f"gpu-{known.uuid}", folder) for index, known in found),
+        key=lambda one: one.key,
+    )
+
+
+def holder_of(devices: Sequence[Device]) -> tuple[Holder, Device] | None:
+    """Who has one of them, and which; None when all are free."""
+    return next(((holder, device) for device in devices if (holder := device.holder()) is not None), None)
 
 
 def memory_for_next_run(device: str, data_dir: Path) -> int | None:
@@ -194,6 +207,6 @@ def memory_for_next_run(device: str, data_dir: Path) -> int | None:
     import torch
 
     free = free_gpu_bytes(device)
-    if free is None or find_device(torch.device("cuda"), data_dir).holder() is None:
+    if free is None or holder_of(find_devices(torch.device("cuda"), data_dir)) is None:
         return free
     return int(torch.cuda.mem_get_info()[1])

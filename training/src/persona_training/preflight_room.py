@@ -14,8 +14,8 @@ from persona_training.findings import Check
 from persona_training.memory_estimate import estimate, trainable_count
 from persona_training.preparation import Prepared
 
-# The estimate is held against real runs to within a tenth; only what is further beyond the memory is refused.
-ESTIMATE_ERROR = 1.1
+# The estimate meets published figures within a fifth (training/README.md); only what is further beyond the memory is refused.
+ESTIMATE_ERROR = 1.2
 # The two that are kept, and the one being written: the oldest goes only after the newest is whole.
 CHECKPOINTS_AT_ONCE = 3
 # A checkpoint holds the adapter's weights and AdamW's two moments in float32.

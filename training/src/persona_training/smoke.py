@@ -1,6 +1,6 @@
 """Ten real steps on this machine's device with a small random model: does training work here, resume included?
 
-The model has the tiny base's shape and no pre-training, so nothing has to be built or downloaded. The run is the one every
+The model has about the tiny base's size and no pre-training, so nothing has to be built or downloaded. The run is the one every
 layer takes, queue and checks included. Then its second half is done again from the checkpoint in the middle, as after a
 kill, and the two results are compared.
 """
@@ -33,7 +33,7 @@ ALIKE_ON_GPU = 2e-2
 
 
 def random_base(folder: Path) -> Path:
-    """A chat model of the tiny base's shape with random weights, and its tokenizer; about a CPU second."""
+    """A chat model of about the tiny base's size with random weights, and its tokenizer; about a CPU second."""
     import torch
 
     from persona_training.models import without_shard_bars
@@ -41,7 +41,8 @@ def random_base(folder: Path) -> Path:
     from persona_training.tiny.build import TinyRecipe, blank_model
     from persona_training.tiny.grammar import exchanges
 
-    recipe = TinyRecipe(vocabulary=512)
+    shape = {"layers": 2, "hidden": 192, "feed_forward": 512, "heads": 6, "kv_heads": 2, "context": 512}
+    recipe = TinyRecipe(vocabulary=512, **shape)
     without_shard_bars()
     chat = tokenizer.learn_tokenizer(exchanges(recipe.seed, 500), recipe.vocabulary)
     with torch.random.fork_rng(devices=[]):

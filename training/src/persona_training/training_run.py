@@ -13,7 +13,7 @@ from pathlib import Path
 
 from persona_training.adapters import WEIGHTS_FILE, Manifest, read_adapter, write_json
 from persona_training.backends.backend import Job, Outcome, Step
-from persona_training.device_queue import Device, DeviceInUseError, StoppedWaiting, find_device
+from persona_training.device_queue import Device, DeviceInUseError, StoppedWaiting, find_devices, holder_of
 from persona_training.display import Display
 from persona_training.errors import AdapterError
 from persona_training.hardware import choose_hardware
@@ -100,23 +100,23 @@ def train(request: Request, settings: Settings, display: Display, wait: bool = T
         DeviceInUseError: another run has the device, and `wait` is False; nothing was written.
         PersonaTrainingError: whatever else stands in the way, with what to do.
     """
-    prepared, device = look(request, settings, display, wait)
+    prepared, devices = look(request, settings, display, wait)
     adapter_id, folder = claim_folder(prepared, settings.adapters_dir)
-    return _run(prepared, run_manifest(prepared, adapter_id), folder, None, device, display, wait)
+    return _run(prepared, run_manifest(prepared, adapter_id), folder, None, devices, display, wait)
 
 
-def look(request: Request, settings: Settings, display: Display, wait: bool = True) -> tuple[Prepared, Device]:
+def look(request: Request, settings: Settings, display: Display, wait: bool = True) -> tuple[Prepared, list[Device]]:
     """Everything that `train` does before its first step: prepare, check, and write nothing.
 
     Raises:
         PersonaTrainingError: as `train`.
     """
-    device = find_device(choose_hardware(request.recipe.device, request.recipe.dtype).device, settings.data_dir)
-    if not wait and (holder := device.holder()) is not None:
-        raise DeviceInUseError(holder, device)
+    devices = find_devices(choose_hardware(request.recipe.device, request.recipe.dtype).device, settings.data_dir)
+    if not wait and (held := holder_of(devices)) is not None:
+        raise DeviceInUseError(*held)
     prepared = prepare(request, settings, display)
-    preflight(prepared, settings, display, device_in_use=device.holder() is not None)
-    return prepared, device
+    preflight(prepared, settings, display, device_in_use=holder_of(devices) is not None)
+    return prepared, devices
 
 
 def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = True) -> RunResult:
@@ -133,11 +133,11 @@ def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = T
     if manifest["status"] == "finished":
         raise AdapterError(f"{manifest['adapter_id']} is finished; there is nothing to resume.")
     _refuse_if_alive(folder, manifest)
-    prepared, device = look(resumed_request(manifest), settings, display, wait)
+    prepared, devices = look(resumed_request(manifest), settings, display, wait)
     check_unchanged(manifest, prepared)
     if changed := changed_libraries(manifest):
         display.fact("WARNING", f"not the libraries it began with, its last bits may differ: {', '.join(changed)}")
-    return _run(prepared, manifest, folder, latest_checkpoint(folder), device, display, wait)
+    return _run(prepared, manifest, folder, latest_checkpoint(folder), devices, display, wait)
 
 
 def _refuse_if_alive(folder: Path, manifest: Manifest) -> None:
@@ -154,7 +154,7 @@ def _run(
     manifest: Manifest,
     folder: Path,
     checkpoint: Path | None,
-    device: Device,
+    devices: list[Device],
     display: Display,
     wait: bool,
 ) -> RunResult:
@@ -165,7 +165,7 @@ def _run(
     with failures_recorded(run, manifest), stopped_by_signals(watch.stop):
         manifest.update(status="running")
         write_json(folder / "manifest.json", manifest)
-        turn = Turn(run, display, device, watch.should_stop)
+        turn = Turn(run, display, devices, watch.should_stop)
         try:
             with turn.taken(wait):
                 if turn.waited:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 import textwrap
@@ -17,15 +19,19 @@ from persona_training.device_queue import (
     DeviceInUseError,
     Holder,
     StoppedWaiting,
-    find_device,
+    find_devices,
+    holder_of,
     memory_for_next_run,
 )
+from persona_training.display import Display
+from persona_training.run_folder import RunFolder
+from persona_training.turn import Turn
 
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr("persona_training.device_queue.LOOK_SECONDS", 0.02)
-    return find_device(torch.device("cpu"), tmp_path)
+    return find_devices(torch.device("cpu"), tmp_path)[0]
 
 
 def never() -> bool:
@@ -48,7 +54,27 @@ def test_the_cpu_is_one_device(device: Device) -> None:
         assert held.adapter_id == "personality-a"
         assert "waiting for personality-a on CPU" in held.sentence(device.name)
         assert memory_for_next_run("cpu", device.folder.parent) is None
+        assert holder_of([dataclasses.replace(device, key="free"), device]) == (held, device)
     assert device.holder() is None
+    assert holder_of([device]) is None
+
+
+def test_a_run_over_several_gpus_takes_them_all(device: Device, tmp_path: Path, display: Display) -> None:
+    gpus = [dataclasses.replace(device, name=f"GPU {number}", key=f"gpu-{number}") for number in range(2)]
+    run = RunFolder(tmp_path / "run", "personality-a")
+    run.open()
+    stop = threading.Event()
+    with Turn(run, display, gpus, stop.is_set).taken(wait=False):
+        assert [gpu.holder() is not None for gpu in gpus] == [True, True]
+    with gpus[1].taken("personality-b", None, never):
+        turn = Turn(run, display, gpus, stop.is_set)
+        stop.set()
+        with pytest.raises(StoppedWaiting), turn.taken(wait=True):
+            raise AssertionError("both had it")
+        state = json.loads((run.path / "run.json").read_text("utf-8"))
+        assert (state["status"], state["waiting_for"]["device"]) == ("queued", "GPU 1")
+        assert gpus[0].holder() is None, "what it had already is given back"
+    run.close("interrupted", "")
 
 
 def test_no_wait_refuses_and_names_the_holder(device: Device) -> None:

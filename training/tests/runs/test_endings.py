@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 from persona_training.adapters import read_adapter
 from persona_training.config import Recipe
-from persona_training.device_queue import find_device
+from persona_training.device_queue import find_devices
 from persona_training.display import Display
 from persona_training.errors import AdapterError
 from persona_training.hardware import choose_hardware
@@ -110,7 +110,7 @@ def the_run(settings: Settings, status: str) -> Path | None:
 def test_a_run_waits_its_turn_is_stopped_killed_and_comes_back(
     begin: Callable[..., Any], settings: Settings, schemas: dict[str, Any], display: Display
 ) -> None:
-    device = find_device(choose_hardware("cpu").device, settings.data_dir)
+    device = find_devices(choose_hardware("cpu").device, settings.data_dir)[0]
     with device.taken("personality-20260101T000000", None, lambda: False):
         stopped = begin()
         folder = wait_until(lambda: the_run(settings, "queued"))
@@ -152,7 +152,7 @@ def test_a_run_begins_when_the_one_before_it_ends(
     assert result.manifest["status"] == "finished"
     other = next(path for path in settings.adapters_dir.iterdir() if path != result.folder)
     assert f"waiting for {other.name} on CPU" in told.getvalue()
-    assert "CPU is free, after" in told.getvalue()
+    assert "CPU free, after" in told.getvalue()
     ended, began = (json.loads((path / "run.json").read_text("utf-8")) for path in (other, result.folder))
     jsonschema.validate(began, schemas["run-v1"])
     assert began["started_at"] >= ended["heartbeat_at"]
