@@ -12,9 +12,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from persona_training.gguf_export.adapter import write_gguf_adapter
+from persona_training.gguf_export.k_quants import KQuant, write_model
 from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.gguf_export.writing import write_gguf
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from .test_sentencepiece import save as save_sentencepiece
+from .test_sentencepiece import tokenizer_json
 
 pytestmark = pytest.mark.opt_in
 
@@ -76,3 +81,24 @@ def test_tokens(text: str, merged_model: Path, tmp_path: Path) -> None:
     model = opened(write_gguf(merged_model, tmp_path / "m.gguf", name="m").path)
     ours = AutoTokenizer.from_pretrained(merged_model)(text, add_special_tokens=False)["input_ids"]
     assert model.tokenize(text.encode(), add_bos=False, special=True) == ours
+
+
+@pytest.mark.parametrize(
+    "text", ["hola. ¿qué quieres, mortal?", "comunicación", "  dos", "emoji 🎮", "mortalmortal", "x"]
+)
+def test_sentencepiece_tokens(text: str, tmp_path: Path, save_random_model: SaveModel) -> None:
+    folder = save_sentencepiece(tmp_path / "m", tokenizer_json(), save_random_model)
+    model = opened(write_gguf(folder, tmp_path / "m.gguf", name="m").path)
+    ours = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+    assert model.tokenize(text.encode(), add_bos=False, special=True) == ours
+
+
+@pytest.mark.parametrize("kind", list(KQuant), ids=str)
+def test_k_quants_keep_the_answers(kind: KQuant, tmp_path: Path, save_random_model: SaveModel) -> None:
+    """The divergence of the next token's distribution from the unquantised model's, in nats, mean over the positions."""
+    folder = save_random_model(tmp_path / "wide", hidden_size=256, intermediate_size=512, head_dim=64)
+    exact = write_gguf(folder, tmp_path / "m.gguf", name="m", quantisation=Quantisation.F32).path
+    small = write_model(folder, tmp_path / "k.gguf", name="k", storage=kind).path
+    p, q = (torch.log_softmax(torch.from_numpy(logits(opened(path))), dim=-1) for path in (exact, small))
+    assert 0 < (p.exp() * (p - q)).sum(-1).mean() < 0.01
+    assert small.stat().st_size < exact.stat().st_size / 2
