@@ -1,6 +1,6 @@
 """The run's curves as TensorBoard events, beside metrics.jsonl: `tensorboard --logdir lora_adapters`.
 
-TensorBoard is an extra (`pip install casiopy-training[tensorboard]`); its own library writes the events, so that what is
+TensorBoard is an extra (`pip install -c constraints.txt -e "training[tensorboard]"`); its own library writes the events, so that what is
 written is what it reads. A resumed run writes its events anew from the metrics that count, at the times they were made:
 steps done twice would else be drawn twice.
 """

@@ -64,7 +64,7 @@ class _Watch:
         if tensorboard_installed():
             self.events = TensorboardEvents(self.run.path, self.run.metrics())
         else:
-            self.display.fact("tensorboard", 'no events: not installed (pip install "casiopy-training[tensorboard]")')
+            self.display.fact("tensorboard", 'no events: not installed (pip install -c constraints.txt -e "training[tensorboard]")')
 
     def __enter__(self) -> None:
         return
