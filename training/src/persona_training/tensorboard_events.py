@@ -1,8 +1,8 @@
 """The run's curves as TensorBoard events, beside metrics.jsonl: `tensorboard --logdir lora_adapters`.
 
-TensorBoard is an extra (`pip install -c constraints.txt -e "training[tensorboard]"`); its own library writes the events, so that what is
-written is what it reads. A resumed run writes its events anew from the metrics that count, at the times they were made:
-steps done twice would else be drawn twice.
+TensorBoard is an extra of this package; its own library writes the events, so that what is written is what it reads. A
+resumed run writes its events anew from the metrics that count, at the times they were made: steps done twice would else be
+drawn twice.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "tensorboard"
+INSTALL = 'pip install -c constraints.txt -e "training[tensorboard]"'
 FLUSH_SECONDS = 10
 CURVES = {
     "loss/train": "loss",

@@ -32,7 +32,7 @@ from persona_training.run_manifest import (
     run_manifest,
 )
 from persona_training.settings import Settings
-from persona_training.tensorboard_events import TensorboardEvents, tensorboard_installed
+from persona_training.tensorboard_events import INSTALL, TensorboardEvents, tensorboard_installed
 from persona_training.turn import Turn
 
 
@@ -64,7 +64,7 @@ class _Watch:
         if tensorboard_installed():
             self.events = TensorboardEvents(self.run.path, self.run.metrics())
         else:
-            self.display.fact("tensorboard", 'no events: not installed (pip install -c constraints.txt -e "training[tensorboard]")')
+            self.display.fact("tensorboard", f"no events: not installed ({INSTALL})")
 
     def __enter__(self) -> None:
         return
