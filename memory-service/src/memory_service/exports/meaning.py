@@ -18,9 +18,11 @@ from memory_service.exports.selection import Selection
 
 Vectors = Callable[[Sequence[str]], Awaitable[Mapping[str, NDArray[np.float32]]]]
 
-# Cosine from which two exchanges mean the same. PLACEHOLDER
-SAME_MEANING = 0.9
-# How many of one meaning stay. PLACEHOLDER
+# Cosine from which two exchanges mean the same. Measured with the default model: of the 45,150 pairs in the 301 good exchanges
+# of the sample month none reaches 0.842, and of eight exchanges said in other words seven do reach 0.86 (0.837 to 0.938), while
+# their letters are only 0.21 to 0.44 alike.
+SAME_MEANING = 0.86
+# How many of one meaning stay: a short, a middling and a long one. Even at 0.8 no group of the sample month is larger than 3.
 PER_GROUP = 3
 # Vectors compared with each other at a time: up to here all of them, and beyond, k-means makes blocks of about _USUAL.
 _BLOCK, _USUAL = 4096, 1024

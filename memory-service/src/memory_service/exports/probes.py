@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 
-from memory_service.scoring.text import grams, jaccard, words
+from memory_service.scoring.text import grams_once, jaccard, words
 
 # A prompt this alike is the same question: one slip in eight words leaves 0.77 of its 5-letter grams, another weekday 0.56.
 ALIKE = 0.7
@@ -22,7 +22,7 @@ class Probes:
         said = {" ".join(words(prompt)) for prompt in prompts} - {""}
         self._said = frozenset(said)
         self._quoted = tuple(sorted(f" {one} " for one in said if one.count(" ") + 1 >= _QUOTED_WORDS))
-        self._grams = [grams(one, _SIZE) for one in sorted(said)]
+        self._grams = [grams_once(one, _SIZE) for one in sorted(said)]
         self._with_gram: dict[str, list[int]] = {}
         for number, found in enumerate(self._grams):
             for gram in found:
@@ -44,7 +44,7 @@ class Probes:
         said = " ".join(words(text))
         if said in self._said or any(quoted in f" {said} " for quoted in self._quoted):
             return True
-        mine = grams(said, _SIZE)
+        mine = grams_once(said, _SIZE)
         shared = Counter(number for gram in mine for number in self._with_gram.get(gram, ()))
         return any(
             count >= ALIKE * len(mine) and jaccard(mine, self._grams[number]) >= ALIKE

@@ -10,7 +10,7 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from memory_service.scoring.text import grams, words
+from memory_service.scoring.text import grams_once, words
 
 SKETCH_BYTES = 128
 GRAM = 5
@@ -26,7 +26,7 @@ def sketch(*texts: str) -> bytes:
     import numpy as np
 
     signature = _blank().copy()
-    signature.update_batch([gram.encode() for gram in sorted(grams("\n".join(texts), GRAM))])
+    signature.update_batch([gram.encode() for gram in sorted(grams_once("\n".join(texts), GRAM))])
     return bytes(signature.hashvalues.astype(np.uint8).tobytes())
 
 

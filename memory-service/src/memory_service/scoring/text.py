@@ -48,7 +48,12 @@ def without_quotes(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def grams(text: str, size: int) -> frozenset[str]:
-    """The character n-grams of the folded words, for measuring how alike two texts are."""
+    """The character n-grams of the folded words, for measuring how alike two texts are; an evening's are kept."""
+    return grams_once(text, size)
+
+
+def grams_once(text: str, size: int) -> frozenset[str]:
+    """The same for a text that will not come again: 8,192 remembered ones take some 80 MB."""
     flat = " ".join(words(text))
     if not flat:
         return frozenset()
