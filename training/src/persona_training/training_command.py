@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from persona_training.adapters import Manifest, read_adapter
 from persona_training.backends import BACKENDS
 from persona_training.backends.following import follow
 from persona_training.cards import choose_card
@@ -152,7 +153,8 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         settings = dataclasses.replace(settings, adapters_dir=given["output_dir"])
     display = Display()
     if given["register_id"]:
-        _register(adapter_folder(given["register_id"], settings.adapters_dir), settings, display)
+        folder = adapter_folder(given["register_id"], settings.adapters_dir)
+        _register(folder, read_adapter(folder), settings, display)
         return
     if given["resume_id"]:
         _refuse_changes(given)
@@ -236,7 +238,7 @@ def _refuse_changes(given: dict[str, Any]) -> None:
 
 def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
     adapter_id = result.manifest["adapter_id"]
-    command = SCRIPTS[result.manifest.get("kind") or {1: "personality", 2: "episodic"}[result.manifest["layer"]]]
+    command = SCRIPTS[_kind(result.manifest)]
     if result.interrupted:
         display.fact("stopped", f"nothing done is lost. Continue with: python training/{command} --resume {adapter_id}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
@@ -247,12 +249,17 @@ def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
         f"{figures['steps']} steps in {figures['seconds']:.0f} s, loss {figures['train_loss']:.3f}{held_out} "
         f"→ {result.folder}",
     )
-    _register(result.folder, settings, display)
+    _register(result.folder, result.manifest, settings, display)
 
 
-def _register(folder: Path, settings: Settings, display: Display) -> None:
+def _register(folder: Path, manifest: Manifest, settings: Settings, display: Display) -> None:
     problem = register(folder, settings)
     if problem is None:
         display.fact("registered", f"the memory service knows {folder.name}")
     else:
-        display.fact("unregistered", f"{problem}. Later: casiopy train-personality --register {folder.name}")
+        display.fact("unregistered", f"{problem}. Later: casiopy train-{_kind(manifest)} --register {folder.name}")
+
+
+def _kind(manifest: Manifest) -> str:
+    """What the adapter is; manifests older than layer 3 do not say it."""
+    return str(manifest.get("kind") or {1: "personality", 2: "episodic"}[manifest["layer"]])
