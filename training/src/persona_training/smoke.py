@@ -19,6 +19,7 @@ from rich.console import Console
 
 from persona_training.adapters import WEIGHTS_FILE, read_adapter, write_json
 from persona_training.config import Lora, Recipe, Steps
+from persona_training.device_queue import find_devices, holder_of
 from persona_training.display import Display
 from persona_training.errors import PersonaTrainingError
 from persona_training.findings import Check
@@ -99,6 +100,9 @@ def _smoke(scratch: Path, settings: Settings, display: Display) -> Check:
     silent = Display(Console(file=StringIO()))
     hardware = choose_hardware()
     display.fact("ten steps", f"with a small random model. {hardware.reason}")
+    if (held := holder_of(find_devices(hardware.device, settings.data_dir))) is not None:
+        holder, device = held
+        display.fact("queued", holder.sentence(device.name))
     began = time.monotonic()
     result = train(request, own, silent)
     whole = shutil.copy(result.folder / WEIGHTS_FILE, scratch / "whole.safetensors")
