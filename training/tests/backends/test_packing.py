@@ -19,6 +19,7 @@ from persona_training.backends.packing import first_fit, packed, require_kept_ap
 from persona_training.backends.padding import padded
 from persona_training.chat_template import IGNORED, Example
 from persona_training.errors import RecipeError
+from persona_training.hardware import choose_hardware
 from persona_training.processes import Process
 from persona_training.schedule import Schedule
 from safetensors.torch import load_file
@@ -190,3 +191,16 @@ def _take_gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     found = {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
     model.zero_grad()
     return found
+
+
+@pytest.mark.training
+def test_in_bfloat16_packed_losses_differ_by_rounding_alone(job_with: Callable[..., Job]) -> None:
+    """Eight bits of precision: a loss of about 4.6 nats is known to about 0.02."""
+    losses = []
+    for packing in (False, True):
+        job = job_with(f"{packing}", packing=packing, steps={"gradient_checkpointing": True})
+        monitor = Recorded()
+        TransformersBackend().train(replace(job, hardware=choose_hardware("cpu", "bfloat16")), monitor)
+        losses.append(monitor.losses)
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
+    assert losses[0][-1] < losses[0][0]
