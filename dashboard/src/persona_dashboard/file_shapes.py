@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from persona_dashboard.service_shapes import FolderId, Shape
 
@@ -84,10 +84,37 @@ class Message(Shape):
 
 
 class DatasetRow(Shape):
-    """One line of train.jsonl or val.jsonl."""
+    """One line of train.jsonl or val.jsonl, whatever its format; of judged replies ✓ marks the wanted and ✗ the unwanted."""
 
     messages: list[Message]
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_messages(cls, row: Any) -> Any:
+        if not isinstance(row, dict) or "messages" in row:
+            return row
+        try:
+            return {"messages": _messages(row), "metadata": row.get("metadata", {})}
+        except (KeyError, TypeError, ValueError):
+            return row  # damaged: the field that is missing is named
+
+
+_SHAREGPT = {"system": "system", "human": "user", "gpt": "assistant"}
+
+
+def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
+    if "conversations" in row:
+        return [{"role": _SHAREGPT[said["from"]], "content": said["value"]} for said in row["conversations"]]
+    if "instruction" in row:
+        system = [{"role": "system", "content": row["system"]}] if row["system"] else []
+        turns = [*row["history"], [row["instruction"], row["output"]]]
+        exchanges = [(("user", asked), ("assistant", answered)) for asked, answered in turns]
+        return system + [{"role": role, "content": said} for both in exchanges for role, said in both]
+    replies = [(row["chosen"], "✓"), (row["rejected"], "✗")] if "chosen" in row else []
+    replies = replies or [(row["completion"], "✓" if row["label"] else "✗")]
+    marked = [message | {"content": f"{mark} {message['content']}"} for reply, mark in replies for message in reply]
+    return [*row["prompt"], *marked]
 
 
 class BaseModelPin(Shape):

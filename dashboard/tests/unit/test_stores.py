@@ -106,3 +106,36 @@ def test_a_missing_folder_is_empty_and_a_file_is_a_fault(tmp_path: Path) -> None
     (tmp_path / "file").write_text("x", encoding="utf-8")
     assert "Not a directory" in (RunStore(tmp_path / "file").fault() or "")
     assert datetime.now(UTC) > RunStore(tmp_path).run("none").began_at
+
+
+_WHERE = '"metadata": {"viewer": "viewer_1"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '{"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "a"}, '
+            '{"from": "gpt", "value": "b"}]',
+            [("system", "s"), ("user", "a"), ("assistant", "b")],
+        ),
+        (
+            '{"instruction": "c", "input": "", "output": "d", "system": "", "history": [["a", "b"]]',
+            [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")],
+        ),
+        (
+            '{"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "assistant", "content": "b"}], '
+            '"rejected": [{"role": "assistant", "content": "c"}]',
+            [("user", "a"), ("assistant", "✓ b"), ("assistant", "✗ c")],
+        ),
+        (
+            '{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}], '
+            '"label": false',
+            [("user", "a"), ("assistant", "✗ b")],
+        ),
+    ],
+)
+def test_rows_of_every_format_are_shown(line: str, said: list[tuple[str, str]]) -> None:
+    (row,) = parse_rows([f"{line}, {_WHERE}}}", '{"conversations": 3}', '{"prompt": []}'], 5)
+    assert [(message.role, message.content) for message in row.messages] == said
+    assert row.metadata == {"viewer": "viewer_1"}
