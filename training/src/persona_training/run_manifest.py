@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from persona_training.adapters import Manifest, check_base
 from persona_training.config import recipe_from
 from persona_training.datasets import Dataset
-from persona_training.errors import AdapterError, DatasetError
+from persona_training.errors import AdapterError, DatasetError, StorageError
 from persona_training.hashing import sha256_text
 from persona_training.preparation import Prepared, Request
 from persona_training.rebuild import Rebuild, WeekSample
@@ -24,17 +25,28 @@ PINNED_IF_THERE = ("trl", "unsloth", "unsloth_zoo", "bitsandbytes", "triton", "d
 
 
 def claim_folder(prepared: Prepared, output_dir: Path) -> tuple[str, Path]:
-    """A new adapter id and its path; ids carry the second they began in, so a taken one means waiting a moment."""
+    """A new adapter id and its folder, made here, so that two runs that begin in the same second never share one.
+
+    Ids carry the second they began in; a taken one means waiting a moment.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
     stem = prepared.request.recipe.kind
     if prepared.week is not None:
         stem = f"episodic-{prepared.week[0]}-w{prepared.week[1]:02d}" + ("-rebuild" if prepared.data.rebuild else "")
     if prepared.skill is not None:
         stem = f"skill-{prepared.skill}"
-    while True:
-        adapter_id = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        if not (output_dir / adapter_id).exists():
-            return adapter_id, output_dir / adapter_id
-        time.sleep(0.2)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        while True:
+            adapter_id = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+            with suppress(FileExistsError):
+                (output_dir / adapter_id).mkdir()
+                return adapter_id, output_dir / adapter_id
+            time.sleep(0.2)
+    except OSError as error:
+        raise StorageError(f"Cannot write {output_dir}: {error.strerror}. Choose another --output-dir.") from error
 
 
 def run_manifest(prepared: Prepared, adapter_id: str) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from persona_training.cli import main
 from persona_training.config import Lora, Recipe, Steps
 from persona_training.datasets import load_dataset
 from persona_training.display import Display
+from persona_training.errors import StorageError
 from persona_training.hardware import choose_hardware
 from persona_training.lessons import read_lessons
 from persona_training.memory_estimate import estimate
@@ -31,6 +33,7 @@ from persona_training.preflight_rows import (
 )
 from persona_training.preflight_template import check_template, serving_tokens
 from persona_training.preparation import Data, Prepared, Request
+from persona_training.run_manifest import claim_folder
 from persona_training.schedule import plan
 from persona_training.settings import Settings
 from persona_training.testing import LINEAR_LAYERS, RowText, row, write_export, write_rows
@@ -256,3 +259,16 @@ def test_the_command_says_what_is_in_the_way(
     assert allowed.exit_code == 0, allowed.output
     assert "nothing was written" in allowed.output
     assert not settings.adapters_dir.exists()
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(
+    base: BaseModel, settings: Settings, tmp_path: Path
+) -> None:
+    prepared = from_rows(base, settings, rows_about(20))
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(lambda _: claim_folder(prepared, settings.adapters_dir), range(4)))
+    assert len({adapter_id for adapter_id, _ in claimed}) == 4
+    assert all(folder.is_dir() and folder.name == adapter_id for adapter_id, folder in claimed)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(StorageError, match="another --output-dir"):
+        claim_folder(prepared, tmp_path / "file")
