@@ -191,6 +191,12 @@ async def test_what_is_known_is_in_the_prompt_and_marked_as_data(talk: httpx.Asy
         assert known in block
     stored = (await talk.get(f"/interactions/{answer['interaction_id']}")).json()
     assert stored["metadata"]["memory_block"] == block
+    # Where each line is from, so that none of what is erased is ever taught; a summary's lines are from no single memory.
+    items = (await talk.get("/memory", params={"user_id": "antonio"})).json()
+    ids = stored["metadata"]["memory_ids"]
+    assert len(ids) == block.count("\n- ")
+    assert set(filter(None, ids)) == {item["id"] for item in items}
+    assert ids.count(None) == 1
 
 
 async def test_another_session_of_the_viewer_is_recalled(talk: httpx.AsyncClient, model: StandIn) -> None:
