@@ -17,7 +17,7 @@ from persona_training.display import Display
 from persona_training.settings import Settings
 from persona_training.testing import LINEAR_LAYERS, SMALL, RowText, World, small_recipe, write_export
 from persona_training.testing import sample_rows as read_sample
-from persona_training.tiny.build import build_tiny_model
+from persona_training.tiny.build import tiny_model
 from persona_training.training_run import RunResult
 from rich.console import Console
 
@@ -35,14 +35,12 @@ def display() -> Display:
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, pre-trained for real once per session."""
+    """The tiny model, pre-trained for real once per session, or taken from TINY_BASES where this very recipe was built."""
     import torch
 
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("base") / "tiny"
-    folder.mkdir()
-    build_tiny_model(folder, SMALL)
-    return folder
+    kept = os.environ.get("TINY_BASES")
+    return tiny_model(Path(kept) if kept else tmp_path_factory.mktemp("base"), SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,6 @@ LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 SMALL = TinyRecipe()
 # The sample's last week, which layer 2 learns.
 WEEK_4_BEGINS = "2026-01-19"
-# Exchanges to a row of the sample.
-EXCHANGES_A_ROW = 3
 
 RowText = dict[str, object]
 
@@ -40,8 +38,11 @@ def row(turns: Sequence[tuple[str, str]], session: str = "s1", system: str = "Er
     return {"messages": messages, "metadata": {"session_id": session, "interaction_ids": ["i1"], "viewer": "viewer_1"}}
 
 
-def sample_rows(sample: Path) -> dict[str, list[RowText]]:
-    """The shipped sample's good exchanges as dataset rows: weeks 1 to 3 (`personality`), and `week_04`."""
+def sample_rows(sample: Path, exchanges_a_row: int = 3) -> dict[str, list[RowText]]:
+    """The shipped sample's good exchanges as dataset rows: weeks 1 to 3 (`personality`), and `week_04`.
+
+    One exchange a row teaches most about first replies, which is what single prompts ask for.
+    """
     sessions: dict[str, list[dict[str, str]]] = {}
     for line in sample.read_text(encoding="utf-8").splitlines():
         exchange = json.loads(line)
@@ -50,8 +51,8 @@ def sample_rows(sample: Path) -> dict[str, list[RowText]]:
     rows: dict[str, list[RowText]] = {"personality": [], "week_04": []}
     for session, exchanges in sessions.items():
         name = "week_04" if exchanges[0]["occurred_at"] >= WEEK_4_BEGINS else "personality"
-        for start in range(0, len(exchanges), EXCHANGES_A_ROW):
-            turns = [(e["input_text"], e["output_text"]) for e in exchanges[start : start + EXCHANGES_A_ROW]]
+        for start in range(0, len(exchanges), exchanges_a_row):
+            turns = [(e["input_text"], e["output_text"]) for e in exchanges[start : start + exchanges_a_row]]
             rows[name].append(row(turns, session))
     return rows
 

@@ -18,7 +18,7 @@ def tiny() -> None:
 @click.option("--seed", type=int, help="Of its weights and its text; another seed is another model.")
 @click.option("--steps", type=click.IntRange(min=1), help="Pre-training steps, instead of the default.")
 def build(seed: int | None, steps: int | None) -> None:
-    """Build and pre-train it (under a minute of one core), or say where it already is."""
+    """Build and pre-train it (about a minute of one core), or say where it already is."""
     from persona_training.display import Display
     from persona_training.tiny.build import TinyRecipe, tiny_model
 
