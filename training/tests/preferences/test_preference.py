@@ -173,7 +173,8 @@ def test_real_steps_make_the_preferred_reply_likelier_than_the_other(
     monitor = Recorded()
     TransformersBackend().train(job, monitor)
     no_preference = math.log(2) if objective == "dpo" else 0.5
-    assert monitor.losses[0] == pytest.approx(no_preference, abs=0.05)
+    # kto weighs the rarer kind up, so a batch that holds one kind only lies beside it.
+    assert monitor.losses[0] == pytest.approx(no_preference, abs=0.05 if objective == "dpo" else 0.1)
     assert sum(monitor.losses[-3:]) / 3 < 0.8 * no_preference
     pairs = encode_preferences(tokenizer, PAIRS, recipe_for(tiny_base, "dpo")).examples
     for pick, sign in (("chosen", 1), ("rejected", -1)):
