@@ -16,6 +16,7 @@ WAYS = {
     "plain loop": ("plain", "train", {}),
     "TRL": ("trl_way", "train", {}),
     "Unsloth's recipe": ("trl_way", "train_unsloth", {}),
+    "overhead": ("ours", "overhead", {}),
     "resume": ("exactness", "resume", {}),
     "join": ("exactness", "join", {}),
     "GGUF": ("exactness", "gguf", {}),

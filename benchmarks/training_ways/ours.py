@@ -1,11 +1,12 @@
 """Casiopy's own backends, through the same door a run uses."""
 
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from persona_training.backends import choose_backend
 from persona_training.backends.backend import Job, Step
+from persona_training.backends.overhead import LEAST_STEPS, WARM_UP, measure
 from persona_training.config import Lora, Recipe, Steps
 from persona_training.hardware import choose_hardware
 from persona_training.run_folder import RunFolder
@@ -16,19 +17,16 @@ from training_ways.work import LINEAR_LAYERS, RANK, Work, conversations
 
 
 class Watched:
-    """Writes a run's files as a real run does, keeps the time of each step, and the time that the writing itself took."""
+    """Writes a run's files as a real run does, and keeps the time of each step."""
 
     def __init__(self, clock: Clock, run: RunFolder, stop_at: int | None = None) -> None:
         self.clock, self.run, self.stop_at = clock, run, stop_at
-        self.own_seconds: list[float] = []
 
     def stage(self, name: str) -> None:
         self.run.update(stage=name)
 
     def step(self, step: Step) -> None:
-        begun = time.perf_counter()
         self.run.add(step)
-        self.own_seconds.append(time.perf_counter() - begun)
         if step.loss is not None:
             self.clock.step(step.tokens, step.loss)
 
@@ -62,25 +60,37 @@ def recipe(work: Work, backend: str) -> Recipe:
 
 
 def train(work: Work, folder: Path, backend: str = "hf") -> dict[str, Any]:
-    """Train the steps of `work` and measure; `overhead` is the share of the timed steps spent on the run's own files."""
-    watched = run(work, folder, backend)
-    measured = watched.clock.measured()
-    busy = measured["seconds_per_step"] * work.steps
-    return measured | {"overhead": round(sum(watched.own_seconds[-work.steps :]) / busy, 5)}
+    """Train the steps of `work` and measure."""
+    return run(work, folder, backend).clock.measured()
+
+
+def overhead(work: Work, folder: Path) -> dict[str, Any]:
+    """The share of a step that is our loop's own work: metrics, heartbeat, callbacks, batches."""
+    longer = replace(work, steps=max(work.steps, LEAST_STEPS + WARM_UP))
+    job, watched = _begun(longer, folder, "hf")
+    cost = measure(job, watched)
+    watched.run.close("finished", "")
+    return {"overhead": round(cost.share, 5), "milliseconds_per_step": round(cost.own_seconds_per_step * 1000, 2)}
 
 
 def run(
     work: Work, folder: Path, backend: str = "hf", *, stop_at: int | None = None, checkpoint: Path | None = None
 ) -> Watched:
     """One run of `work` into `folder`, to its end, or to `stop_at` with a checkpoint saved."""
+    job, watched = _begun(work, folder, backend, stop_at, checkpoint)
+    choose_backend(backend).train(job, watched)
+    watched.run.close("finished", "")
+    return watched
+
+
+def _begun(
+    work: Work, folder: Path, backend: str, stop_at: int | None = None, checkpoint: Path | None = None
+) -> tuple[Job, Watched]:
     asked = recipe(work, backend)
     schedule = plan(conversations(work), (), 0.0, asked.steps, asked.seed)
     files = RunFolder(folder, folder.name)
     files.open()
     files.begin_steps(schedule.steps, 0, schedule.epoch_rows, work.batch_size)
-    watched = Watched(Clock(work.device, work.warmup), files, stop_at)
     hardware = choose_hardware(work.device, work.dtype)
     job = Job(Path(work.model), (), asked, schedule, (), hardware, folder, checkpoint)
-    choose_backend(backend).train(job, watched)
-    files.close("finished", "")
-    return watched
+    return job, Watched(Clock(work.device, work.warmup), files, stop_at)
