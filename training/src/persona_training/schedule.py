@@ -59,10 +59,11 @@ def plan(
     total = steps.max_steps or max(1, math.ceil(steps.epochs * epoch_rows / per_step))
     rng = random.Random(seed)  # noqa: S311 (order, not secrets)
     stream = _stream(own, list(zip((replayed, general), drawn, strict=True)), rng)
+    # A group larger than an epoch would put every copy of a conversation into the same batch.
+    batches = max(1, min(GROUPED_BATCHES, epoch_rows // per_step))
     ordered: list[Learnable] = []
     while len(ordered) < total * per_step:
-        group = [next(stream) for _ in range(per_step * GROUPED_BATCHES)]
-        ordered += _by_length(group, per_step, rng)
+        ordered += _by_length([next(stream) for _ in range(per_step * batches)], per_step, rng)
     return Schedule(tuple(ordered[: total * per_step]), total, epoch_rows)
 
 

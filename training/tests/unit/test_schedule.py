@@ -50,6 +50,12 @@ def test_replayed_rows_are_drawn_evenly() -> None:
     assert max(drawn.values()) - min(drawn.values()) <= 1
 
 
+def test_a_small_dataset_does_not_fill_a_batch_with_copies() -> None:
+    schedule = plan(examples(24), [], 0.0, Steps(batch_size=24, learning_rate=1.0, epochs=3), 1)
+    for start in range(0, 72, 24):
+        assert len(set(schedule.examples[start : start + 24])) == 24
+
+
 def test_batches_share_lengths_and_another_seed_is_another_order() -> None:
     steps = Steps(batch_size=8, learning_rate=1.0, epochs=2)
     mixed = plan(examples(256), [], 0.0, steps, 1)
