@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from persona_training.adapters import Manifest
 from persona_training.config import Lora
 from persona_training.display import Display
@@ -35,12 +36,16 @@ def display() -> Display:
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, pre-trained for real once per session, or taken from TINY_BASES where this very recipe was built."""
+    """The tiny model, pre-trained for real once for all workers, or taken from TINY_BASES where this very recipe was built."""
     import torch
 
     torch.set_num_threads(1)
-    kept = os.environ.get("TINY_BASES")
-    return tiny_model(Path(kept) if kept else tmp_path_factory.mktemp("base"), SMALL)
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = Path(os.environ.get("TINY_BASES") or shared / "bases")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "building.lock"):
+        return tiny_model(folder, SMALL)
 
 
 @pytest.fixture(scope="session")
