@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,18 @@ from persona_training.hashing import sha256_json
 
 T = TypeVar("T")
 
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
 LAYER_3 = 3
+# numpy's generators, which the Trainer seeds too, take 32 bits without a sign.
+LARGEST_SEED = 2**32 - 1
+# Far beyond any batch of published fine-tuning; more is a slip, and would fill the memory before anything could be checked.
+LARGEST_BATCH = 65_536
+LARGEST_MAX_STEPS = 10_000_000
+# The whole order is laid out before the first step, 8 bytes a conversation: this many take 0.8 GB.
+LARGEST_ORDER = 100_000_000
+LARGEST_EPOCHS = 100_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,11 @@ class Lora:
     target_modules: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        _require_finite(self, "lora.")
+        _require(
+            isinstance(self.target_modules, tuple) and all(isinstance(name, str) for name in self.target_modules),
+            "lora.target_modules must be a list of layer names, such as [q_proj, v_proj]",
+        )
         _require(self.r >= 1, "lora.r must be at least 1")
         _require(self.lora_alpha > 0, "lora.lora_alpha must be above 0")
         _require(0 <= self.lora_dropout < 1, "lora.lora_dropout must be in [0, 1)")
@@ -49,11 +66,11 @@ class Steps:
 
     Attributes:
         batch_size: conversations per forward pass.
-        gradient_accumulation: forward passes per optimiser step.
+        gradient_accumulation: forward passes per optimiser step; times batch_size at most 65,536.
         learning_rate: peak; linear warm-up, then cosine to zero.
         warmup_share: share of the steps spent warming up, in [0, 1).
-        epochs: passes over the dataset (ignored when max_steps is set).
-        max_steps: exact number of optimiser steps, or None.
+        epochs: passes over the dataset, at most 100,000 (ignored when max_steps is set).
+        max_steps: exact number of optimiser steps, at most 10 million, or None.
         weight_decay: AdamW's.
         max_grad_norm: gradients are clipped to this norm.
         eval_every: steps between evaluations of the val split; 0 evaluates at the end only.
@@ -77,6 +94,7 @@ class Steps:
     patience: int = 0
 
     def __post_init__(self) -> None:
+        _require_finite(self, "steps.")
         for name in ("batch_size", "gradient_accumulation", "save_every"):
             _require(getattr(self, name) >= 1, f"steps.{name} must be at least 1")
         for name in ("learning_rate", "epochs", "max_grad_norm"):
@@ -88,6 +106,23 @@ class Steps:
         )
         _require(self.patience >= 0, "steps.patience cannot be negative")
         _require(not self.patience or self.eval_every > 0, "steps.patience needs steps.eval_every above 0")
+        self._require_bounded()
+
+    def _require_bounded(self) -> None:
+        per_step = self.batch_size * self.gradient_accumulation
+        _require(
+            per_step <= LARGEST_BATCH,
+            f"steps.batch_size times steps.gradient_accumulation is {per_step:,} conversations a step; "
+            f"at most {LARGEST_BATCH:,}: the order of all steps is kept in memory. Lower steps.batch_size",
+        )
+        _require(self.epochs <= LARGEST_EPOCHS, f"steps.epochs must be at most {LARGEST_EPOCHS:,}")
+        steps = self.max_steps or 1
+        _require(steps <= LARGEST_MAX_STEPS, f"steps.max_steps must be at most {LARGEST_MAX_STEPS:,}, not {steps:,}")
+        _require(
+            steps * per_step <= LARGEST_ORDER,
+            f"steps.max_steps times {per_step:,} conversations a step must be at most {LARGEST_ORDER:,}: "
+            "the order of all steps is kept in memory. Lower steps.max_steps or steps.batch_size",
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +146,7 @@ class Recipe:
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
         threads: CPU threads, or None for torch's choice; 1 makes CPU runs repeatable and avoids spinning.
-        seed: of weights, order, replay draw and dropout.
+        seed: of weights, order, replay draw and dropout, from 0 to 2**32 - 1.
     """
 
     name: str
@@ -134,6 +169,11 @@ class Recipe:
     seed: int = 7
 
     def __post_init__(self) -> None:
+        _require_finite(self, "")
+        _require(0 <= self.seed <= LARGEST_SEED, f"seed must be from 0 to {LARGEST_SEED}, not {self.seed}")
+        for name, allowed in (("device", DEVICES), ("dtype", DTYPES)):
+            given = getattr(self, name)
+            _require(given in allowed, f"{name} must be one of {', '.join(allowed)}, not {given!r}")
         _require(self.layer in (1, 2, 3), "layer must be 1 (personality), 2 (episodic) or 3 (skill or preference)")
         _require(self.objective in ("sft", "dpo", "kto"), "objective must be sft, dpo or kto")
         _require(self.objective == "sft" or self.layer == 3, "objective dpo and kto belong to layer 3")
@@ -221,10 +261,12 @@ def _build(kind: type[T], values: object, prefix: str) -> T:
 
 def _typed(hint: Any, value: object, name: str) -> object:
     """The value as its knob's type. YAML reads 2e-4 (without a dot) as text, so text that is a number counts as one."""
-    if isinstance(value, list):
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise RecipeError(f"{name} must be a list of names, such as [q_proj, v_proj], not {value!r}")
         return tuple(value)
     wanted = [part for part in (*typing.get_args(hint), hint) if part in (int, float, str, bool)]
-    if value is None or not wanted or (type(value) in wanted and value is not None):
+    if not wanted or type(value) in wanted or (value is None and type(None) in typing.get_args(hint)):
         return value
     if float in wanted and isinstance(value, int | str) and not isinstance(value, bool):
         try:
@@ -236,13 +278,24 @@ def _typed(hint: Any, value: object, name: str) -> object:
 
 def _known(kind: type[Any], values: object, prefix: str) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise RecipeError(f"{prefix or 'the file '}must hold named knobs")
+        where = prefix.removesuffix(".") or "the file"
+        told = "it has none" if values is None else f"not {values!r:.80}"
+        raise RecipeError(f"{where} must hold named knobs (lines of `name: value`), {told}")
     names = [knob.name for knob in dataclasses.fields(kind)]
     for name in values:
         if name not in names:
             close = difflib.get_close_matches(str(name), names, 1)
             raise RecipeError(f"unknown knob {prefix}{name}" + (f"; did you mean {prefix}{close[0]}?" if close else ""))
     return values
+
+
+def _require_finite(knobs: Any, prefix: str) -> None:
+    for knob in dataclasses.fields(knobs):
+        value = getattr(knobs, knob.name)
+        _require(
+            not isinstance(value, float) or math.isfinite(value),
+            f"{prefix}{knob.name} must be a finite number, not {value}",
+        )
 
 
 def _require(condition: bool, message: str) -> None:

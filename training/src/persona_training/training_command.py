@@ -16,7 +16,7 @@ from persona_training.adapters import Manifest, read_adapter
 from persona_training.backends import BACKENDS
 from persona_training.backends.following import follow
 from persona_training.cards import choose_card
-from persona_training.config import Recipe, read_recipe
+from persona_training.config import LARGEST_SEED, Recipe, read_recipe
 from persona_training.datasets import load_dataset
 from persona_training.device_queue import memory_for_next_run
 from persona_training.display import Display
@@ -60,7 +60,7 @@ def _shared_options(command: F) -> F:
         click.option("--resume", "resume_id", metavar="ADAPTER_ID", help="Continue an interrupted run as it was."),
         click.option("--register", "register_id", metavar="ADAPTER_ID", help="Only tell the memory service about it."),
         click.option("--max-steps", type=click.IntRange(min=1), help="Exactly this many optimiser steps."),
-        click.option("--seed", type=int, help="Of weights, order, replay draw and dropout."),
+        click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Of weights, order, replay draw and dropout."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
         click.option("--backend", type=click.Choice(list(BACKENDS)), help="Instead of the recipe's."),
         click.option("--preflight-only", is_flag=True, help="Check everything a run would check, and write nothing."),

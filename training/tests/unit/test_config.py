@@ -71,6 +71,32 @@ def test_a_recipe_survives_a_manifest() -> None:
         (values(steps={"batch_size": 1, "learning_rate": 1, "epocs": 2}), r"did you mean steps\.epochs"),
         (values(steps={"batch_size": 1, "learning_rate": "fast"}), r"steps\.learning_rate must be a number"),
         (values(steps={"batch_size": "many", "learning_rate": 1}), r"steps\.batch_size must be int"),
+        (values(steps={"batch_size": [2], "learning_rate": 1}), r"steps\.batch_size must be int"),
+        (values(steps={"batch_size": None, "learning_rate": 1}), r"steps\.batch_size must be int, not None"),
+        (values(steps={"batch_size": 1, "learning_rate": float("inf")}), r"steps\.learning_rate must be a finite"),
+        (values(steps={"batch_size": 1, "learning_rate": float("nan")}), r"steps\.learning_rate must be a finite"),
+        (values(steps={"batch_size": 1, "learning_rate": ".inf"}), r"steps\.learning_rate must be a number"),
+        (values(steps={"batch_size": 1, "learning_rate": "1e999"}), r"steps\.learning_rate must be a finite"),
+        (values(replay_share=float("nan")), "replay_share must be a finite number, not nan"),
+        (values(general_share=float("inf")), "general_share must be a finite"),
+        (values(layer=3, objective="dpo", beta=float("inf")), "beta must be a finite"),
+        (values(steps={"batch_size": 100_000_000, "learning_rate": 1, "max_steps": 2}), "Lower steps.batch_size"),
+        (values(steps={"batch_size": 512, "gradient_accumulation": 129, "learning_rate": 1}), "66,048 conversations"),
+        (values(steps={"batch_size": 1, "learning_rate": 1, "max_steps": 10_000_001}), r"at most 10,000,000"),
+        (values(steps={"batch_size": 64, "learning_rate": 1, "max_steps": 9_000_000}), r"steps\.max_steps times 64"),
+        (values(steps={"batch_size": 1, "learning_rate": 1, "epochs": 1e30}), r"steps\.epochs must be at most"),
+        (values(steps=5), r"^steps must hold named knobs .*, not 5$"),
+        ({**values(), "lora": "r"}, r"^lora must hold named knobs .*, not 'r'$"),
+        (
+            values(lora={**values()["lora"], "target_modules": "q_proj"}),
+            r"target_modules must be a list .* not 'q_proj'",
+        ),
+        (values(lora={**values()["lora"], "target_modules": [1]}), r"target_modules must be a list"),
+        (values(seed=-1), "seed must be from 0 to 4294967295, not -1"),
+        (values(seed=2**32), "seed must be from 0 to 4294967295"),
+        (values(seed=None), "seed must be int, not None"),
+        (values(dtype="float23"), "^dtype must be one of auto, float32, bfloat16, float16, not 'float23'$"),
+        (values(device="gpu"), "^device must be one of auto, cpu, cuda, not 'gpu'$"),
         ({"layer": 1, "lora": values()["lora"], "steps": values()["steps"]}, "missing: name, base_model"),
         ([1, 2], "named knobs"),
     ],
@@ -83,6 +109,12 @@ def test_wrong_knobs_are_named(given: object, message: str) -> None:
 def test_a_rate_written_without_a_dot_is_a_number() -> None:
     steps = yaml.safe_load("{batch_size: 1, learning_rate: 2e-4}")
     assert recipe_from(values(steps=steps)).steps.learning_rate == 0.0002
+
+
+def test_the_ends_of_what_is_allowed_are_allowed() -> None:
+    assert recipe_from(values(seed=2**32 - 1)).seed == 2**32 - 1
+    steps = {"batch_size": 256, "gradient_accumulation": 256, "learning_rate": 1e30}
+    assert recipe_from(values(seed=0, steps=steps)).steps.gradient_accumulation == 256
 
 
 def test_a_missing_or_broken_file_is_said_so(tmp_path: Path) -> None:
