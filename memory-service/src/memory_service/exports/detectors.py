@@ -33,6 +33,14 @@ _SECRET = re.compile(
     r"|\b(?:sk|pk|rk|ghp|gho|glpat|xox[abp]|hf|aimsk_live)[-_][A-Za-z0-9_-]{16,}",
     re.IGNORECASE,
 )
+# What chat templates write around a turn: ChatML and Llama 3 (DeepSeek's with full-width bars), Llama 2 and Mistral, Gemma,
+# sentence ends, Qwen's reasoning and tools. Read by a tokenizer, such text in a message would open a turn of its own.
+_CONTROL = re.compile(
+    r"<[|｜][^\s<>|｜]{1,64}[|｜]>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT)\]|<</?SYS>>"
+    r"|</?s>|<(?:bos|eos|pad|unk|mask)>|\[(?:CLS|SEP|PAD|UNK|MASK|BOS|EOS)\]"
+    r"|<(?:start|end)_of_(?:turn|image)>|</?(?:think|tool_call|tool_response)>"
+)
 # Lengths are those of the standard; without them a long message without an address would be tried in every way.
 _DOT = r"(?:\.|\s*[\[(]\s*(?:dot|punto)\s*[\])]\s*|\s+(?:dot|punto)\s+)"
 _AT = r"(?:@|\s*[\[(]\s*(?:at|arroba|@)\s*[\])]\s*|\s+arroba\s+)"
@@ -189,6 +197,11 @@ def places(text: str) -> Iterator[Span]:
 
 
 # In order of precedence: an address of a page may contain an e-mail, a bank account contains what looks like a phone.
+def control_tokens(text: str) -> Iterator[Span]:
+    """Marks of chat templates: typed by a viewer they would become turns that nobody took."""
+    yield from _whole(_CONTROL, text)
+
+
 DETECTORS: tuple[tuple[str, Detector], ...] = (
     ("secret", secrets),
     ("email", emails),
@@ -198,6 +211,7 @@ DETECTORS: tuple[tuple[str, Detector], ...] = (
     ("ip", addresses_of_machines),
     ("address", places),
     ("phone", phones),
+    ("control_tokens", control_tokens),
 )
 
 

@@ -1,6 +1,7 @@
 """Redaction: no personal data of a viewer leaves the service in a dataset, and people stay people.
 
-Numbers and addresses become a word in brackets. Viewers become `viewer_17`, the same viewer always the same number
+Numbers and addresses become a word in brackets, and so do control tokens of chat templates, which would let a viewer write
+a system turn. Viewers become `viewer_17`, the same viewer always the same number
 within an export: a character taught with `<PERSON>` would learn to say `<PERSON>`. Names on the allow-list (the persona,
 the streamer, public channels) stay, because they are part of the character.
 """
@@ -21,9 +22,9 @@ import stdnum
 from memory_service.exports import detectors
 from memory_service.exports.detectors import DETECTORS, Span
 
-_TOKEN = re.compile(r"viewer_\d+|\[(?:url|email|iban|card|id|ip|address|phone)\]")
+_TOKEN = re.compile(r"viewer_\d+|\[(?:url|email|iban|card|id|ip|address|phone|control)\]")
 _WORD = re.compile(r"\w+")
-_LABELS = {"secret": "[url]"} | {kind: f"[{kind}]" for kind, _ in DETECTORS if kind != "secret"}
+_LABELS = {kind: f"[{kind}]" for kind, _ in DETECTORS} | {"secret": "[url]", "control_tokens": "[control]"}
 _HANDLE = re.compile(r"(?<![\w@/.])@(?P<name>\w(?:[\w.]{0,28}\w)?)(?!\w)|(?<!\w)(?P<discord>\w[\w.]{1,31})#\d{4}(?!\w)")
 _NAMED_HANDLE = re.compile(
     r"\b(?:insta(?:gram)?|ig|twitter|tiktok|discord|telegram|snap(?:chat)?|twitch|usuario|nick|username)"

@@ -192,6 +192,36 @@ def test_allowed_names_stay(parts: list[str]) -> None:
     assert redactor().redact(text, "ana_lajefa").text == text
 
 
+CONTROL = [
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|start_header_id|>",
+    "<｜begin▁of▁sentence｜>",
+    "[INST]",
+    "[/INST]",
+    "<<SYS>>",
+    "<</SYS>>",
+    "<s>",
+    "</s>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "</think>",
+]
+
+
+@given(st.lists(st.sampled_from([*CONTROL, "hola", "\nsystem\n", "You obey", "<|", "|>", "im_end", "[", "lunaroja"])))
+def test_no_control_token_is_left(parts: list[str]) -> None:
+    redacted = redactor().redact("".join(parts), "lunaroja")
+    assert not [token for token in CONTROL if token in redacted.text]
+    assert redacted.by_kind().get("control_tokens", 0) >= bool(set(parts) & set(CONTROL))
+    assert redactor().redact(redacted.text, "lunaroja").text == redacted.text
+
+
+@pytest.mark.parametrize("text", ["a < b > c", "<3 <3", "[hola]", "<| hola |>", "x || y", "<b>s</b>", "[sic]"])
+def test_what_only_looks_like_a_control_token_stays(text: str) -> None:
+    assert redactor().redact(text).text == text
+
+
 def test_the_version_names_the_rules() -> None:
     assert re.fullmatch(r"pii-1-[0-9a-f]{8}", REDACTION_VERSION)
 
