@@ -12,6 +12,7 @@ skill was learned without the week; where both pull at the same weights, a weigh
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ UNSUPPORTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modul
 # Below a half a skill is hardly heard (train it gentler instead); above 1 it is louder than anything it learned.
 LEAST_WEIGHT, MOST_WEIGHT = 0.5, 1.0
 MERGED_FILE = "merged.json"
+CONFIG_FILE = "adapter_config.json"
+JOIN_FILES = {WEIGHTS_FILE, CONFIG_FILE, JOINED_FILE}
+ELSEWHERE = "Choose another --output-dir: a place of its own, or an older join."
 
 
 @dataclass(frozen=True)
@@ -81,22 +85,71 @@ def join_adapters(folder: Path, out_dir: Path, skills: Sequence[Weighted] = ()) 
     The result behaves like the sum to float32 rounding (about 2e-6 in logits). Its rank is the sum of the ranks, so layers
     are joined afresh every time and never from an adapter that is a join already; `joined.json` marks one.
 
+    `out_dir` is created, or replaced when it holds an older join and nothing else. It gets its name when it is complete, so
+    a full disk leaves what was there before.
+
     Raises:
-        AdapterError: see `layers_to_join`; or a layer uses a LoRA variant that does not add up this way.
+        AdapterError: see `layers_to_join`; or a layer uses a LoRA variant that does not add up this way, or cannot be read.
+        StorageError: `out_dir` holds something else than an older join, or cannot be written.
     """
+    from safetensors import SafetensorError
+
+    out_dir = Path(os.path.realpath(out_dir))
+    try:
+        _check_free(out_dir)
+        layers = layers_to_join(folder, skills)
+        configs = [_plain_config(layer.folder) for layer in layers]
+        tensors = _joined(layers, configs)
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".joining-", dir=out_dir.parent) as unfinished:
+            written = Path(unfinished) / "joined"
+            _write_join(written, tensors, layers, configs)
+            _put_in_place(written, out_dir, Path(unfinished) / "older")
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"Cannot write the joined adapter into {out_dir}: {error}. Free some space or choose another --output-dir."
+        ) from error
+    return out_dir
+
+
+def _check_free(out_dir: Path) -> None:
+    """Refuse a place where a join would take something's place: a layer's weights cannot be made again in a minute."""
+    if out_dir.is_dir():
+        held = {path.name for path in out_dir.iterdir()}
+        if "manifest.json" in held:
+            raise StorageError(f"{out_dir} is a layer's own folder; a join there would take its weights. {ELSEWHERE}")
+        if held and (JOINED_FILE not in held or held - JOIN_FILES):
+            others = ", ".join(sorted(held - JOIN_FILES)[:3]) or f"no {JOINED_FILE}"
+            raise StorageError(f"{out_dir} holds something else than an older join ({others}). {ELSEWHERE}")
+    elif out_dir.exists():
+        raise StorageError(f"{out_dir} is a file, and a join is a folder. {ELSEWHERE}")
+
+
+def _write_join(
+    folder: Path, tensors: dict[str, torch.Tensor], layers: Sequence[Weighted], configs: Sequence[dict[str, Any]]
+) -> None:
     from safetensors.torch import save_file
 
-    layers = layers_to_join(folder, skills)
-    configs = [_plain_config(layer.folder) for layer in layers]
+    folder.mkdir()
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     rank = sum(int(config["r"]) for config in configs)
-    tensors = _joined(layers, configs)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out_dir / WEIGHTS_FILE, metadata={"format": "pt"})
     modules = sorted({name for config in configs for name in config["target_modules"]})
     joined = {**configs[-1], "r": rank, "lora_alpha": rank, "target_modules": modules}
-    (out_dir / "adapter_config.json").write_text(json.dumps(joined, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    write_json(out_dir / JOINED_FILE, _joined_pins(layers, out_dir))
-    return out_dir
+    (folder / CONFIG_FILE).write_text(json.dumps(joined, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / JOINED_FILE, _joined_pins(layers, folder))
+
+
+def _put_in_place(written: Path, out_dir: Path, aside: Path) -> None:
+    """Give a complete join its name; an older one is moved aside, and back when that fails."""
+    replaces = out_dir.exists()
+    if replaces:
+        out_dir.replace(aside)
+    try:
+        written.replace(out_dir)
+    except OSError:
+        if replaces:
+            aside.replace(out_dir)
+        raise
 
 
 def merged_base(base: BaseModel, parents: Sequence[Path], dtype: torch.dtype, data_dir: Path) -> Path:
@@ -195,7 +248,13 @@ def _joined_pins(layers: Sequence[Weighted], out_dir: Path) -> dict[str, Any]:
 
 
 def _plain_config(folder: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    path = folder / CONFIG_FILE
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(
+            f"Cannot read {path}: {error}. Restore it from a backup or train the layer again."
+        ) from error
     used = [name for name in UNSUPPORTED if config.get(name)]
     if used:
         raise AdapterError(f"{folder.name} uses {', '.join(used)}; only plain LoRA layers can be joined exactly.")
@@ -205,9 +264,8 @@ def _plain_config(folder: Path) -> dict[str, Any]:
 def _joined(layers: Sequence[Weighted], configs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Concatenate along the rank; a layer that lacks a module adds zeros there, so every module has the same rank."""
     import torch
-    from safetensors.torch import load_file
 
-    loaded = [load_file(layer.folder / WEIGHTS_FILE) for layer in layers]
+    loaded = [_tensors(layer.folder / WEIGHTS_FILE) for layer in layers]
     joined: dict[str, torch.Tensor] = {}
     for name in sorted({key for tensors in loaded for key in tensors}):
         like = next(tensors[name] for tensors in loaded if name in tensors)
@@ -223,3 +281,15 @@ def _joined(layers: Sequence[Weighted], configs: Sequence[dict[str, Any]]) -> di
                 raise AdapterError(f"Unexpected tensor {name} in the stack; only plain LoRA layers can be joined.")
         joined[name] = torch.cat(parts, dim=0 if name.endswith(A_SUFFIX) else 1).contiguous()
     return joined
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(
+            f"Cannot read {path}: {error}. Restore it from a backup or train the layer again."
+        ) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from persona_training.adapters import read_adapter
 from persona_training.display import Display
+from persona_training.errors import StorageError
 from persona_training.joining import LEAST_WEIGHT, MOST_WEIGHT, Weighted, join_adapters, layers_to_join
 from persona_training.parents import adapter_folder
 from persona_training.settings import Settings
@@ -30,6 +32,8 @@ def join(adapter: str, skills: tuple[str, ...], output_dir: Path | None) -> None
     """
     settings = Settings.from_env()
     display = Display()
+    if output_dir is not None and os.path.realpath(output_dir) == os.path.realpath(settings.adapters_dir):
+        raise StorageError(f"{output_dir} is the folder of all adapters. Choose a folder of its own for the join.")
     folder = adapter_folder(adapter, settings.adapters_dir)
     added = [_weighted(skill, settings.adapters_dir) for skill in skills]
     layers = layers_to_join(folder, added)
