@@ -6,12 +6,12 @@ template whose rendering grows turn by turn; a template that rewrites earlier tu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from persona_training.errors import TemplateError
-from persona_training.messages import Conversation, as_dicts
+from persona_training.messages import Conversation, Message, as_dicts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -95,6 +95,17 @@ def encode(tokenizer: PreTrainedTokenizerBase, conversation: Conversation) -> Ex
                     f"The token {text[start:end]!r} crosses the edge of a reply; this tokenizer is unusable."
                 )
     return Example(tuple(ids), tuple(labels))
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:
+    """The tokenizer's special tokens as text: inside a message they would be read as turns that nobody took."""
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return frozenset(token for token in (*map(str, tokenizer.all_special_tokens), *added) if token.strip())
+
+
+def holds_any(tokens: Collection[str], messages: Iterable[Message]) -> bool:
+    """Whether one of the messages says one of the tokens."""
+    return any(token in message["content"] for message in messages for token in tokens)
 
 
 def preview(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[tuple[str, bool]]:

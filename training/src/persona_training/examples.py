@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from persona_training.chat_template import Example, encode
+from persona_training.chat_template import Example, control_tokens, encode, holds_any
 from persona_training.config import Recipe
 from persona_training.errors import DatasetError
 from persona_training.messages import Message, without_system
@@ -18,11 +18,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples, and how many rows were divided or left out for length."""
+    """Examples, how many rows were divided and how many exchanges left out.
+
+    Attributes:
+        left_out: for length or for control tokens.
+        with_control_tokens: those of `left_out` in which somebody wrote a special token of the tokenizer.
+    """
 
     examples: tuple[Example, ...]
     divided: int
     left_out: int
+    with_control_tokens: int = 0
+
+    @property
+    def cut(self) -> str:
+        """What was divided or left out and why, for the run to print; empty where nothing was."""
+        too_long = self.left_out - self.with_control_tokens
+        told = f"{self.divided} rows divided, {too_long} exchanges too long and left out"
+        if self.with_control_tokens:
+            told += f", {self.with_control_tokens} left out because a message holds control tokens of the tokenizer"
+        return told if self.divided or self.left_out else ""
 
     @property
     def tokens(self) -> int:
@@ -36,16 +51,23 @@ class Encoded:
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], recipe: Recipe) -> Encoded:
-    """Tokenise rows as the recipe says: system prompt kept or omitted, rows beyond `max_length` divided."""
+    """Tokenise rows as the recipe says: system prompt kept or omitted, rows beyond `max_length` divided.
+
+    An exchange in which somebody wrote a special token is left out: the tokenizer would read it as the end of a turn and
+    the beginning of another, and whoever typed it would have spoken as the system.
+    """
+    control = control_tokens(tokenizer)
     examples: list[Example] = []
-    divided = left_out = 0
+    divided = left_out = unsafe = 0
     for row in rows:
         messages = list(row.messages) if recipe.system_prompt == "keep" else without_system(row.messages)
-        pieces, skipped = _pieces(tokenizer, messages, recipe.max_length)
-        examples += pieces
-        divided += len(pieces) > 1
-        left_out += skipped
-    return Encoded(tuple(examples), divided, left_out)
+        runs, written = _without_control(messages, control)
+        encoded = [_pieces(tokenizer, run, recipe.max_length) for run in runs]
+        examples += (piece for pieces, _ in encoded for piece in pieces)
+        divided += sum(len(pieces) for pieces, _ in encoded) > 1
+        unsafe += written
+        left_out += written + sum(skipped for _, skipped in encoded)
+    return Encoded(tuple(examples), divided, left_out, unsafe)
 
 
 def require_examples(encoded: Encoded, recipe: Recipe, name: str) -> None:
@@ -54,11 +76,38 @@ def require_examples(encoded: Encoded, recipe: Recipe, name: str) -> None:
     Raises:
         DatasetError: no example is left.
     """
+    if not encoded.examples and encoded.with_control_tokens == encoded.left_out > 0:
+        raise DatasetError(
+            f"Every exchange of {name} holds control tokens of this base's tokenizer (or its system message does): whoever "
+            "typed them would speak as somebody else. Take them out, or export again."
+        )
     if not encoded.examples:
         raise DatasetError(
             f"No exchange of {name} fits into max_length={recipe.max_length} tokens. "
             "Raise max_length, or set system_prompt: omit for bases with a small context."
         )
+
+
+def _without_control(messages: list[Message], control: frozenset[str]) -> tuple[list[list[Message]], int]:
+    """The conversation divided at exchanges that hold a control token, without these, and how many they are."""
+    first = 1 if messages[0]["role"] == "system" else 0
+    system, turns = messages[:first], messages[first:]
+    if not holds_any(control, messages):
+        return [messages], 0
+    if holds_any(control, system):
+        return [], len(turns) // 2
+    runs: list[list[Message]] = []
+    written, goes_on = 0, False
+    for start in range(0, len(turns), 2):
+        exchange = turns[start : start + 2]
+        clean = not holds_any(control, exchange)
+        if clean and goes_on:
+            runs[-1] += exchange
+        elif clean:
+            runs.append(system + exchange)
+        goes_on = clean
+        written += not clean
+    return runs, written
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, messages: list[Message], max_length: int) -> tuple[list[Example], int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from persona_training.chat_template import IGNORED, Example, encode
+from persona_training.chat_template import IGNORED, Example, control_tokens, encode, holds_any
 from persona_training.config import Recipe
 from persona_training.errors import DatasetError
 from persona_training.messages import Message, without_system
@@ -94,17 +94,34 @@ class JudgedReply:
 
 @dataclass(frozen=True)
 class EncodedPreferences:
-    """Examples, of how many the oldest exchanges were cut off, and how many rows were left out for length."""
+    """Examples, of how many the oldest exchanges were cut off, and how many rows were left out.
+
+    Attributes:
+        left_out: for length or for control tokens.
+        with_control_tokens: those of `left_out` in which somebody wrote a special token of the tokenizer.
+    """
 
     examples: tuple[PreferencePair | JudgedReply, ...]
     shortened: int
     left_out: int
+    with_control_tokens: int = 0
+
+    @property
+    def cut(self) -> str:
+        """What was shortened or left out and why, for the run to print; empty where nothing was."""
+        too_long = self.left_out - self.with_control_tokens
+        told = f"{self.shortened} conversations shortened, {too_long} too long and left out"
+        if self.with_control_tokens:
+            told += f", {self.with_control_tokens} left out because a message holds control tokens of the tokenizer"
+        return told if self.shortened or self.left_out else ""
 
 
 def encode_preferences(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[PairRow | JudgedRow], recipe: Recipe
 ) -> EncodedPreferences:
     """Tokenise rows as the recipe says; a conversation beyond `max_length` loses its oldest exchanges.
+
+    A row in which somebody wrote a special token is left out, as in `examples.encode_rows`.
 
     Raises:
         DatasetError: the rows are not of the kind the recipe's objective learns from, or both replies of a pair are equal.
@@ -115,9 +132,13 @@ def encode_preferences(
             f"Objective {recipe.objective} learns from {wanted}. Export them with --format {recipe.objective}."
         )
     examples: list[PreferencePair | JudgedReply] = []
-    shortened = 0
+    control = control_tokens(tokenizer)
+    shortened = unsafe = 0
     for row in rows:
         prompt = list(row.prompt) if recipe.system_prompt == "keep" else without_system(row.prompt)
+        if holds_any(control, [*prompt, *_replies(row)]):
+            unsafe += 1
+            continue
         first = 1 if prompt[0]["role"] == "system" else 0
         for start in range(first, len(prompt), 2):
             example = _encode(tokenizer, row, prompt[:first] + prompt[start:])
@@ -125,7 +146,11 @@ def encode_preferences(
                 examples.append(example)
                 shortened += start > first
                 break
-    return EncodedPreferences(tuple(examples), shortened, len(rows) - len(examples))
+    return EncodedPreferences(tuple(examples), shortened, len(rows) - len(examples), unsafe)
+
+
+def _replies(row: PairRow | JudgedRow) -> tuple[Message, ...]:
+    return (row.reply,) if isinstance(row, JudgedRow) else (row.chosen, row.rejected)
 
 
 def _encode(
