@@ -29,6 +29,8 @@ LARGEST_BATCH = 65_536
 LARGEST_MAX_STEPS = 10_000_000
 # The whole order is laid out before the first step, 8 bytes a conversation: this many take 0.8 GB.
 LARGEST_ORDER = 100_000_000
+# AdamW's first update is ten times the rate, which float32 cannot hold beyond 3.4e37; a run that diverges says so itself.
+LARGEST_RATE = 1e30
 LARGEST_EPOCHS = 100_000
 
 
@@ -51,7 +53,7 @@ class Lora:
     def __post_init__(self) -> None:
         _require_finite(self, "lora.")
         _require(
-            isinstance(self.target_modules, tuple) and all(isinstance(name, str) for name in self.target_modules),
+            not isinstance(self.target_modules, str),
             "lora.target_modules must be a list of layer names, such as [q_proj, v_proj]",
         )
         _require(self.r >= 1, "lora.r must be at least 1")
@@ -106,6 +108,9 @@ class Steps:
         )
         _require(self.patience >= 0, "steps.patience cannot be negative")
         _require(not self.patience or self.eval_every > 0, "steps.patience needs steps.eval_every above 0")
+        _require(
+            self.learning_rate <= LARGEST_RATE, f"steps.learning_rate must be at most {LARGEST_RATE:g}; usual is 1e-4"
+        )
         self._require_bounded()
 
     def _require_bounded(self) -> None:

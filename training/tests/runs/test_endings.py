@@ -16,11 +16,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from persona_training.adapters import read_adapter
+from persona_training.backends.watch import require_finite_weights
 from persona_training.config import Recipe
 from persona_training.device_queue import find_devices
 from persona_training.display import Display
-from persona_training.errors import AdapterError
+from persona_training.errors import AdapterError, PersonaTrainingError
 from persona_training.hardware import choose_hardware
 from persona_training.preparation import Request
 from persona_training.run_folder import BALLAST, RunFolder
@@ -228,3 +230,29 @@ def test_the_curves_of_a_resumed_run_hold_every_step_once(
     assert [point.wall_time for point in points] == sorted(point.wall_time for point in points)
     lines = [line for line in read_metrics(finished.folder) if line["loss"] is not None]
     assert [point.value for point in points] == pytest.approx([line["loss"] for line in lines], rel=1e-6)
+
+
+def test_a_run_that_diverges_fails_and_says_what_to_lower(
+    recipe: Recipe, rows: str, settings: Settings, display: Display
+) -> None:
+    loop = dataclasses.replace(recipe.steps, learning_rate=1e30, warmup_share=0.0)
+    told = "is no number after step 2: lower steps.learning_rate"
+    with pytest.raises(PersonaTrainingError, match=told):
+        train(Request(dataclasses.replace(recipe, steps=loop), [rows]), settings, display)
+    folder = next(settings.adapters_dir.iterdir())
+    state = json.loads((folder / "run.json").read_text("utf-8"))
+    assert (state["status"], told in state["message"]) == ("failed", True)
+    assert read_adapter(folder)["status"] == "failed"
+    assert "NaN" not in (folder / "metrics.jsonl").read_text("utf-8")
+    assert [line["step"] for line in read_metrics(folder)] == [1]
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_weights_that_are_no_numbers_are_not_kept() -> None:
+    model = torch.nn.Linear(2, 2)
+    require_finite_weights(model, 1, 0.1)
+    with torch.no_grad():
+        model.weight[0, 1] = float("inf")
+    with pytest.raises(PersonaTrainingError, match="A weight is no number after step 7"):
+        require_finite_weights(model, 7, 0.1)
+    require_finite_weights(model.requires_grad_(False), 7, 0.1)

@@ -77,6 +77,7 @@ def test_a_recipe_survives_a_manifest() -> None:
         (values(steps={"batch_size": 1, "learning_rate": float("nan")}), r"steps\.learning_rate must be a finite"),
         (values(steps={"batch_size": 1, "learning_rate": ".inf"}), r"steps\.learning_rate must be a number"),
         (values(steps={"batch_size": 1, "learning_rate": "1e999"}), r"steps\.learning_rate must be a finite"),
+        (values(steps={"batch_size": 1, "learning_rate": 1e300}), r"steps\.learning_rate must be at most 1e\+30"),
         (values(replay_share=float("nan")), "replay_share must be a finite number, not nan"),
         (values(general_share=float("inf")), "general_share must be a finite"),
         (values(layer=3, objective="dpo", beta=float("inf")), "beta must be a finite"),

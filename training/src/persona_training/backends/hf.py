@@ -17,7 +17,7 @@ from persona_training.backends.early_stop import Best
 from persona_training.backends.loop import Loop, Loss, arguments, token_loss
 from persona_training.backends.lora import check_four_bit, with_adapter
 from persona_training.backends.packing import require_kept_apart
-from persona_training.backends.watch import Watch
+from persona_training.backends.watch import Watch, require_finite_weights
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
 from persona_training.processes import Process, connect, leave, shared
@@ -71,6 +71,7 @@ class TransformersBackend:
         if not watch.stopped:
             monitor.stage("saving")
             best.restore(model)
+            require_finite_weights(model, steps, job.recipe.steps.learning_rate)
             if process.first:
                 model.save_pretrained(str(job.out_dir))
         leave(process)
