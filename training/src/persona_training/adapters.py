@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
+
 from persona_training.errors import AdapterError, StorageError
 from persona_training.hashing import sha256_file
 
@@ -45,8 +47,10 @@ def read_adapter(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise AdapterError(f"No adapter in {folder} (manifest.json is missing).") from error
+    except OSError as error:
+        raise AdapterError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise AdapterError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != "casiopy/adapter-v1":
@@ -56,8 +60,11 @@ def read_adapter(folder: Path) -> Manifest:
 
 def _already_joined(folder: Path) -> str:
     """Why a join is no layer: trained on, it would be frozen into every later one; joined again, it would count twice."""
-    layers = json.loads((folder / JOINED_FILE).read_text(encoding="utf-8"))["layers"]
-    names = ", ".join(layer["adapter_id"] for layer in layers)
+    try:
+        layers = json.loads((folder / JOINED_FILE).read_text(encoding="utf-8"))["layers"]
+        names = ", ".join(layer["adapter_id"] for layer in layers)
+    except (OSError, ValueError, KeyError, TypeError):
+        names = f"layers that its {JOINED_FILE}, which cannot be read, should name"
     return (
         f"{folder.name} is already a joined adapter, made of {names}. Nothing is trained on or joined with a join: "
         "give those layers, they are joined afresh."
@@ -93,9 +100,36 @@ def check_weights(folder: Path, manifest: Manifest) -> None:
 
 
 def adapters_in(adapters_dir: Path) -> Iterator[tuple[Path, Manifest]]:
-    """Every adapter folder with its manifest, newest first."""
-    found = [(path.parent, read_adapter(path.parent)) for path in adapters_dir.glob("*/manifest.json")]
+    """Every adapter folder with its manifest, newest first.
+
+    A folder that is no adapter, or whose manifest cannot be read, is passed over with a line on standard error that names
+    it: whoever looks for another adapter is not stopped by it. Asked for by name, it is refused by `read_adapter`.
+    """
+    found = []
+    for path in adapters_dir.glob("*/manifest.json"):
+        try:
+            manifest = read_adapter(path.parent)
+            _check_listed(path, manifest)
+        except AdapterError as error:
+            click.echo(f"Passed over {path.parent}: {error.format_message()}", err=True)
+        else:
+            found.append((path.parent, manifest))
     yield from sorted(found, key=lambda pair: (pair[1]["created_at"], pair[1]["adapter_id"]), reverse=True)
+
+
+def _check_listed(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest without what adapters are sorted and chosen by."""
+    wrong = [name for name in ("adapter_id", "created_at", "status") if not isinstance(manifest.get(name), str)]
+    if not isinstance(manifest.get("layer"), int):
+        wrong.append("layer")
+    week = manifest.get("week", False)  # null but in a weekly layer
+    if week is not None and not (isinstance(week, dict) and {"year", "number"} <= week.keys()):
+        wrong.append("week")
+    base = manifest.get("base_model")
+    if not (isinstance(base, dict) and isinstance(base.get("sha256"), str)):
+        wrong.append("base_model")
+    if wrong:
+        raise AdapterError(f"{path} lacks a usable {', '.join(wrong)}. Restore it from a backup.")
 
 
 def adapter_chain(folder: Path) -> list[Path]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from persona_training.adapters import adapters_in, read_adapter
+from persona_training.bases import BaseModel
 from persona_training.errors import AdapterError
 from persona_training.evaluation.subjects import (
     Backend,
@@ -15,6 +18,9 @@ from persona_training.evaluation.subjects import (
     newest_adapter_of_week,
     week_of_tag,
 )
+from persona_training.parents import find_parents
+from persona_training.settings import Settings
+from persona_training.testing import small_recipe
 
 
 def add(folder: Path, adapter_id: str, layer: int, week: tuple[int, int] | None = None, **changes: object) -> None:
@@ -25,6 +31,7 @@ def add(folder: Path, adapter_id: str, layer: int, week: tuple[int, int] | None 
         "status": "finished",
         "created_at": adapter_id[-15:],
         "week": {"year": week[0], "number": week[1]} if week else None,
+        "base_model": {"name": "base", "sha256": "c" * 64},
         "parent": {"adapter_id": "personality-20260101T000000", "weights_sha256": "a" * 64} if layer > 1 else None,
         "weights": {"file": "w", "sha256": "b" * 64},
     }
@@ -126,3 +133,39 @@ def test_layer_2_is_compared_with_its_parent_and_layer_1_with_nobody(adapters: P
     (adapters / "personality-20260101T000000" / "manifest.json").unlink()
     with pytest.raises(AdapterError, match="give --baseline"):
         subject("casiopy:week05")
+
+
+def test_a_bad_folder_is_passed_over_by_name(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [folder.name for folder, _ in adapters_in(adapters)]
+    assert capsys.readouterr().err == ""
+    add(adapters, "joined-too-20260301T000000", 2, (2026, 5))
+    (adapters / "joined-too-20260301T000000" / "joined.json").write_text("{", encoding="utf-8")
+    add(adapters, "undated-20260301T000000", 2, (2026, 5), created_at=None)
+    add(adapters, "baseless-20260301T000000", 1, base_model=None)
+    add(adapters, "numberless-20260301T000000", 2, status=None)
+    add(adapters, "foreign-20260301T000000", 2, schema="another")
+    for name, content in (("broken", b"{"), ("latin-1", "{'ñ'}".encode("latin-1")), ("list", b"[]")):
+        (adapters / name).mkdir()
+        (adapters / name / "manifest.json").write_bytes(content)
+    (adapters / "folder" / "manifest.json").mkdir(parents=True)
+    assert [folder.name for folder, _ in adapters_in(adapters)] == good
+    noted = capsys.readouterr().err.splitlines()
+    bad = {path.parent for path in adapters.glob("*/manifest.json")} - {adapters / name for name in good}
+    assert len(noted) == len(bad) == 9
+    assert all(any(line.startswith(f"Passed over {folder}: ") for line in noted) for folder in bad)
+    assert newest_adapter_of_week(adapters, 5) == adapters / "episodic-2026-w05-20260202T000000"
+    with pytest.raises(AdapterError, match="is already a joined adapter, made of layers that its joined"):
+        read_adapter(adapters / "joined-too-20260301T000000")
+
+
+def test_a_later_layer_finds_its_ground_beside_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = b"weights"
+    pin = {"file": "w", "sha256": hashlib.sha256(weights).hexdigest()}
+    add(tmp_path, "personality-20260101T000000", 1, weights=pin)
+    (tmp_path / "personality-20260101T000000" / "w").write_bytes(weights)
+    add(tmp_path, "personality-20260201T000000", 1)
+    (tmp_path / "personality-20260201T000000" / "joined.json").write_text('{"layers": []}', encoding="utf-8")
+    recipe = small_recipe(tmp_path, layer=2)
+    found = find_parents(recipe, None, BaseModel("base", tmp_path, "c" * 64), Settings(adapters_dir=tmp_path))
+    assert found == [tmp_path / "personality-20260101T000000"]
+    assert "Passed over" in capsys.readouterr().err
