@@ -6,10 +6,13 @@ Bare files that are byte-for-byte an export's training split are recognised by h
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+import click
 
 from persona_training.errors import DatasetError
 from persona_training.hashing import sha256_file, sha256_files
@@ -134,7 +137,7 @@ def _from_export(folder: Path) -> Dataset:
             sha256=manifest["dataset_sha256"],
             persona=manifest["persona"]["slug"],
             kind=manifest["type"],
-            week=(week["year"], week["number"]) if week else None,
+            week=checked_week(week["year"], week["number"]) if week else None,
             train=_rows([splits["train"]], form)[1],
             val=_rows([splits["val"]], form)[1],
             source=(folder,),
@@ -172,10 +175,44 @@ def _from_files(paths: list[Path], exports_dir: Path, val_share: float) -> Datas
 
 def _export_of(path: Path, exports_dir: Path) -> Path | None:
     digest = sha256_file(path)
-    for manifest in sorted(exports_dir.glob("*/manifest.json")):
-        if read_manifest(manifest).get("splits", {}).get("train", {}).get("sha256") == digest:
-            return manifest.parent
+    for folder, manifest in readable_exports(exports_dir):
+        try:
+            if manifest["splits"]["train"]["sha256"] == digest:
+                return folder
+        except (KeyError, TypeError):
+            pass_over(folder, "its manifest names no training rows")
     return None
+
+
+def checked_week(year: int, number: int) -> tuple[int, int]:
+    """The ISO week, if the year has it: only long years have a week 53.
+
+    Raises:
+        DatasetError: there is no such week.
+    """
+    try:
+        date.fromisocalendar(year, number, 1)
+    except (TypeError, ValueError, OverflowError):
+        raise DatasetError(
+            f"Year {year} has no ISO week {number}; give a week from 1 to 52, or 53 in long years."
+        ) from None
+    return year, number
+
+
+def readable_exports(exports_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every export's folder and manifest, in the folders' order; one that cannot be read is passed over with a note."""
+    for path in sorted(exports_dir.glob("*/manifest.json")):
+        try:
+            manifest = read_manifest(path)
+        except DatasetError as error:
+            pass_over(path.parent, error.message)
+            continue
+        yield path.parent, manifest
+
+
+def pass_over(folder: Path, why: str) -> None:
+    """Say that an export is not looked at any further, and why."""
+    click.echo(f"note: {folder} is passed over: {why}", err=True)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -186,7 +223,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(manifest, dict):
         raise DatasetError(f"{path} does not hold a JSON object.")
@@ -199,8 +236,10 @@ def _rows(paths: Sequence[Path], form: str | None = None) -> tuple[str, tuple[Tr
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error}") from error
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{path} is not UTF-8 ({error}). Open it in an editor and save it as UTF-8.") from error
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -225,6 +264,8 @@ def _split_by_session(
 
 
 def _not_empty(dataset: Dataset) -> Dataset:
+    if not dataset.train and dataset.export_id is None:
+        raise DatasetError(f"{dataset.name} holds no training rows: it is empty. Give a file with a row on each line.")
     if not dataset.train:
         raise DatasetError(
             f"The dataset {dataset.name} has no training rows. Look at its funnel: lower --min-quality, or record more."

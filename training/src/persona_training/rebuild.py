@@ -15,7 +15,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from persona_training.datasets import Dataset, load_dataset, read_manifest
+from persona_training.datasets import Dataset, checked_week, load_dataset, pass_over, readable_exports
 from persona_training.errors import DatasetError
 from persona_training.row_formats import TrainingRow
 from persona_training.settings import Settings
@@ -65,8 +65,8 @@ def gather_weeks(
     Raises:
         DatasetError: one is not a weekly export, two are of the same week, or they are of different characters.
     """
-    if half_life_weeks <= 0:
-        raise DatasetError(f"The half-life must be above 0 weeks, not {half_life_weeks:g}.")
+    if not (half_life_weeks > 0 and math.isfinite(half_life_weeks)):
+        raise DatasetError(f"The half-life must be a number of weeks above 0, not {half_life_weeks:g}.")
     names = list(given) or _newest_of_each_week(settings, withdrawn)
     datasets = sorted((_weekly(name, settings) for name in names), key=_monday)
     if not datasets:
@@ -131,11 +131,16 @@ def _monday(dataset: Dataset) -> date:
 def _newest_of_each_week(settings: Settings, withdrawn: Container[str]) -> list[str]:
     """Export ids, one a week: of those that still may be learned from, the one made last."""
     newest: dict[tuple[int, int], tuple[str, str]] = {}
-    for path in settings.exports_dir.glob("*/manifest.json"):
-        manifest = read_manifest(path)
-        if path.parent.name in withdrawn:
+    for folder, manifest in readable_exports(settings.exports_dir):
+        if folder.name in withdrawn or manifest.get("type") != "episodic" or not manifest.get("week"):
             continue
-        if manifest.get("type") == "episodic" and manifest.get("week"):
-            week = (int(manifest["week"]["year"]), int(manifest["week"]["number"]))
-            newest[week] = max(newest.get(week, ("", "")), (str(manifest.get("created_at", "")), path.parent.name))
+        try:
+            week = checked_week(manifest["week"]["year"], manifest["week"]["number"])
+        except (KeyError, TypeError) as error:
+            pass_over(folder, f"its manifest does not say its week ({error})")
+            continue
+        except DatasetError as error:
+            pass_over(folder, error.message)
+            continue
+        newest[week] = max(newest.get(week, ("", "")), (str(manifest.get("created_at", "")), folder.name))
     return [name for _, name in newest.values()]

@@ -7,6 +7,7 @@ format is read from the keys, so files from elsewhere work without a manifest.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -33,6 +34,10 @@ SHAPES = {
 }
 
 
+# JSON can write half of a character that needs two escapes ("\\ud83d"); no tokenizer and no UTF-8 file can hold it.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
 @dataclass(frozen=True)
 class Row:
     """One training conversation and the session it came from (splits never cut through a session)."""
@@ -55,12 +60,14 @@ def parse_row(line: str, place: str) -> tuple[str, TrainingRow]:
         DatasetError: not JSON, none of the formats, or a conversation that no model could learn from.
     """
     try:
-        value = json.loads(line)
+        value = json.loads(line.removeprefix("\ufeff"))  # a byte order mark, as Windows editors put it first
+    except RecursionError:
+        raise DatasetError(f"{place}: nested too deeply to be a row. Look at that line, or leave it out.") from None
     except ValueError as error:
         raise DatasetError(f"{place}: not JSON ({error}).") from error
     form = _format_of(value, place)
     try:
-        session = str(value.get("metadata", {}).get("session_id", place))
+        session = _whole(str(value.get("metadata", {}).get("session_id", place)))
         row = READERS[form](value, session, place)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(f"{place}: not a row of the form {SHAPES[form]} ({_told(error)}).") from error
@@ -141,7 +148,16 @@ def _messages(value: object) -> list[Message]:
 def _message(role: object, content: object) -> Message:
     if not isinstance(content, str):
         raise TypeError(f"{type(content).__name__} where a message's text belongs")
-    return Message(role=cast(Role, role), content=content.strip())
+    return Message(role=cast(Role, role), content=_whole(content.strip()))
+
+
+def _whole(text: str) -> str:
+    half = _HALF_CHARACTER.search(text)
+    if half is not None:
+        raise ValueError(
+            f"half a character, \\u{ord(half[0]):04x} without its other half; write the text anew as UTF-8"
+        )
+    return text
 
 
 def _conversation(messages: Sequence[Message], place: str) -> tuple[Message, ...]:

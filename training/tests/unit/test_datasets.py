@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
-from persona_training.datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from persona_training.datasets import checked_week, load_dataset
 from persona_training.errors import DatasetError
 from persona_training.preferences import JudgedRow, PairRow
 from persona_training.testing import RowText, row, write_export, write_rows
@@ -76,8 +79,11 @@ def test_a_changed_file_is_refused(export: Path) -> None:
         (json.dumps(row([("hola", " ")])) + "\n", "a message is empty"),
         ('{"messages": [{"role": "user", "content": "hola"}]}\n', "take turns"),
         ('{"messages": [{"role": "assistant", "content": "hola"}, {"role": "user", "content": "x"}]}\n', "take turns"),
-        ("", "no training rows"),
+        ("", r"rows\.jsonl holds no training rows: it is empty"),
         ("\n\n", "no training rows"),
+        (json.dumps(row([("\ud83d bad", "hola")])) + "\n", r"rows\.jsonl:1: .*half a character, \\ud83d"),
+        (json.dumps(row([("hola", "hola")], session="\udc00")) + "\n", r"rows\.jsonl:1: .*half a character"),
+        ("[" * 100_000 + "\n", r"rows\.jsonl:1: nested too deeply"),
     ],
 )
 def test_bad_rows_say_where_and_why(text: str, message: str, tmp_path: Path) -> None:
@@ -85,6 +91,40 @@ def test_bad_rows_say_where_and_why(text: str, message: str, tmp_path: Path) -> 
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match=message):
         load_dataset([str(file)], tmp_path)
+
+
+def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.jsonl", rows(1))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(load_dataset([str(file)], tmp_path).train) == 1
+
+
+def test_another_encoding_is_named(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.jsonl", rows(1))
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-16")
+    with pytest.raises(DatasetError, match=r"rows\.jsonl is not UTF-8 .* save it as UTF-8"):
+        load_dataset([str(file)], tmp_path)
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "{}", '{"splits": []}', "[" * 100_000])
+def test_a_broken_export_does_not_concern_an_unrelated_file(
+    broken: str, export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (export.parent / "a").mkdir()
+    (export.parent / "a" / "manifest.json").write_text(broken, encoding="utf-8")
+    file = write_rows(tmp_path / "rows.jsonl", rows(4))
+    assert load_dataset([str(file)], export.parent).export_id is None
+    assert f"{export.parent / 'a'} is passed over" in capsys.readouterr().err
+
+
+@given(year=st.integers(1, 9998), number=st.integers(1, 53))
+def test_a_week_is_one_the_year_has(year: int, number: int) -> None:
+    # 28 December lies in the last week of its ISO year.
+    if number <= date(year, 12, 28).isocalendar().week:
+        assert checked_week(year, number) == (year, number)
+    else:
+        with pytest.raises(DatasetError, match=f"Year {year} has no ISO week 53"):
+            checked_week(year, number)
 
 
 SYSTEM, ASKED, REPLIED = "Eres Casiopy.", ["¿Qué tal?", "¿Y ahora?"], ["Bien.", "Igual."]

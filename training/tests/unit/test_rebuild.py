@@ -106,6 +106,27 @@ def test_a_withdrawn_export_is_passed_over_for_the_one_before(tmp_path: Path) ->
     assert [sample.dataset.export_id for sample in rebuild.weeks] == [older]
 
 
+def test_a_broken_export_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weekly(tmp_path, 2026, 3, 4)
+    nowhere = weekly(tmp_path, 2025, 53, 4)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{", encoding="utf-8")
+    (tmp_path / "weekless").mkdir()
+    (tmp_path / "weekless" / "manifest.json").write_text('{"type": "episodic", "week": 3}', encoding="utf-8")
+    assert [sample.number for sample in rebuilt(tmp_path, []).weeks] == [3]
+    said = capsys.readouterr().err
+    assert said.count("is passed over") == 3
+    assert "Year 2025 has no ISO week 53" in said
+    with pytest.raises(DatasetError, match="Year 2025 has no ISO week 53"):
+        rebuilt(tmp_path, [nowhere])
+
+
+@pytest.mark.parametrize("half_life", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_half_life_is_a_number_of_weeks(half_life: float, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="above 0"):
+        rebuilt(tmp_path, [weekly(tmp_path, 2026, 3, 4)], half_life)
+
+
 def test_weeks_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     week_3, again = (weekly(tmp_path, 2026, 3, 4, made=f"2026-01-2{day}") for day in (0, 1))
     stranger = weekly(tmp_path, 2026, 4, 4, persona="somebody")
