@@ -164,3 +164,34 @@ def test_a_real_ollama(at: House, prompt: str) -> None:
         for name in server.digests():
             if name.startswith("casiopy-test:"):
                 server.delete(name)
+
+
+@pytest.mark.parametrize("host", ["::::", "http://x:abc", "ftp://x", "http://[::1"])
+def test_a_host_that_is_no_address_is_a_wrong_option(at: House, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("--week", "5", "--host", host)
+    assert (result.exit_code, "is no address" in result.output) == (2, True)
+    result = CliRunner().invoke(gate, ["--model", LAYER_2, "--host", host])
+    assert (result.exit_code, "is no address" in result.output) == (3, True)
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    result = run("--week", "5", "--dry-run")
+    assert (result.exit_code, "OLLAMA_HOST in the environment" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--battery", "--system-prompt"])
+def test_a_text_that_is_not_utf_8_is_a_wrong_option(at: House, tmp_path: Path, option: str) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: ñ".encode("latin-1"))
+    result = CliRunner().invoke(gate, ["--model", LAYER_2, option, str(path)])
+    assert (result.exit_code, "is not UTF-8" in result.output) == (3, True)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_out_of_range_is_a_wrong_option(at: House, seed: str) -> None:
+    result = CliRunner().invoke(gate, ["--model", LAYER_2, "--seed", seed])
+    assert (result.exit_code, "0<=x<=4294967295" in result.output) == (3, True)
+
+
+def test_a_report_without_a_place_is_refused_before_the_exam(at: House) -> None:
+    result = CliRunner().invoke(gate, ["--model", LAYER_2, "--save-report", "--output-dir", "/proc/x"])
+    assert (result.exit_code, "Cannot write into /proc/x" in result.output) == (3, True)
+    assert "candidate" not in result.output

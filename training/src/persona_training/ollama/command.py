@@ -7,13 +7,17 @@ from typing import Any
 
 import click
 
+from persona_training.options import ollama_address, utf8_file
+
 
 @click.command()
 @click.option("--week", type=click.IntRange(1, 53), help="Deploy the newest layer-2 adapter of this ISO week.")
 @click.option("--year", type=int, help="ISO year of --week. Default: the newest adapter of that week of any year.")
 @click.option("--adapter", help="Deploy this adapter (id or folder) instead, of any layer.")
 @click.option("--tag", help="Default: <persona>:weekNN, or <persona>:personality for layer 1.")
-@click.option("--host", help="Ollama's address. Default: OLLAMA_HOST, else http://127.0.0.1:11434.")
+@click.option(
+    "--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else http://127.0.0.1:11434."
+)
 @click.option("--force", is_flag=True, help="Deploy without a passing gate report; needs --reason.")
 @click.option("--reason", help="Why the gate is overruled; kept with the deployment.")
 @click.option(
@@ -34,6 +38,7 @@ import click
 @click.option(
     "--system-prompt",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=utf8_file,
     help="A text file. Default: core memory from the service, else the dataset's own.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing, create nothing.")
