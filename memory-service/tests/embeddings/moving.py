@@ -80,7 +80,7 @@ class Store:
         return str(stored["id"])
 
     async def embedded(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while await self.count(_PENDING):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -111,4 +111,4 @@ def command(
 
 async def finished(process: subprocess.Popen[str]) -> str:
     """All that the command said."""
-    return (await asyncio.to_thread(process.communicate, timeout=90))[0]
+    return (await asyncio.to_thread(process.communicate, timeout=240))[0]

@@ -43,7 +43,7 @@ async def gate(store: Store, trigger: str) -> AsyncIterator[None]:
 
 
 async def somebody_waits(store: Store) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while not await store.count(_WAITING):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
