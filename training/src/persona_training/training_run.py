@@ -7,17 +7,20 @@ the same weights an uninterrupted run would have reached.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from persona_training.adapters import WEIGHTS_FILE, Manifest, read_adapter, write_json
 from persona_training.backends.backend import Job, Outcome, Step
 from persona_training.device_queue import Device, DeviceInUseError, StoppedWaiting, find_devices, holder_of
 from persona_training.display import Display
-from persona_training.errors import AdapterError
+from persona_training.errors import AdapterError, StorageError
 from persona_training.hardware import choose_hardware
-from persona_training.hashing import sha256_file
+from persona_training.hashing import sha256_file, sha256_text
 from persona_training.parents import adapter_folder, only_read
 from persona_training.preflight import preflight, require
 from persona_training.preflight_room import check_memory
@@ -102,7 +105,7 @@ def train(request: Request, settings: Settings, display: Display, wait: bool = T
     """
     prepared, devices = look(request, settings, display, wait)
     adapter_id, folder = claim_folder(prepared, settings.adapters_dir)
-    return _run(prepared, run_manifest(prepared, adapter_id), folder, None, devices, display, wait)
+    return _run(prepared, run_manifest(prepared, adapter_id), folder, devices, display, wait)
 
 
 def look(request: Request, settings: Settings, display: Display, wait: bool = True) -> tuple[Prepared, list[Device]]:
@@ -126,8 +129,6 @@ def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = T
         AdapterError: the run is finished, is still going on, or something it was made of has changed.
         PersonaTrainingError: as `train`.
     """
-    from persona_training.backends.hf import latest_checkpoint
-
     folder = adapter_folder(adapter_id, settings.adapters_dir)
     manifest = read_adapter(folder)
     if manifest["status"] == "finished":
@@ -137,7 +138,46 @@ def resume(adapter_id: str, settings: Settings, display: Display, wait: bool = T
     check_unchanged(manifest, prepared)
     if changed := changed_libraries(manifest):
         display.fact("WARNING", f"not the libraries it began with, its last bits may differ: {', '.join(changed)}")
-    return _run(prepared, manifest, folder, latest_checkpoint(folder), devices, display, wait)
+    with _alone(folder, settings.data_dir):
+        # The checks above take seconds, in which another process may have taken it up, or even finished it.
+        _refuse_if_changed(folder, manifest)
+        return _run(prepared, manifest, folder, devices, display, wait, resumed=True)
+
+
+@contextmanager
+def _alone(folder: Path, data_dir: Path) -> Iterator[None]:
+    """Nobody else resumes this run inside the block; the lock is the operating system's, so the dead hold none.
+
+    Raises:
+        AdapterError: somebody does; nothing was touched.
+        StorageError: the lock's folder cannot be written.
+    """
+    name = f"{folder.name}-{sha256_text(str(folder.resolve()))[:12]}.lock"
+    lock = FileLock(data_dir / "resuming" / name)
+    try:
+        (data_dir / "resuming").mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise AdapterError(f"{folder.name} is being resumed by another process; nothing was touched.") from error
+    except OSError as error:
+        raise StorageError(f"Cannot write {data_dir}: {error.strerror}. Point CASIOPY_DATA elsewhere.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_if_changed(folder: Path, manifest: Manifest) -> None:
+    """The run is still what it was when it was checked, and nobody is at it."""
+    found = read_adapter(folder)
+    if found["status"] == "finished":
+        raise AdapterError(f"{found['adapter_id']} was finished meanwhile by another process; nothing was touched.")
+    _refuse_if_alive(folder, found)
+    if found != manifest:
+        raise AdapterError(
+            f"{found['adapter_id']} was changed meanwhile by another process (it is {found['status']} now); nothing was "
+            "touched. Resume it again."
+        )
 
 
 def _refuse_if_alive(folder: Path, manifest: Manifest) -> None:
@@ -153,11 +193,13 @@ def _run(
     prepared: Prepared,
     manifest: Manifest,
     folder: Path,
-    checkpoint: Path | None,
     devices: list[Device],
     display: Display,
     wait: bool,
+    resumed: bool = False,
 ) -> RunResult:
+    from persona_training.backends.checkpoints import latest_checkpoint
+
     display.fact("adapter", manifest["adapter_id"])
     run = RunFolder(folder, manifest["adapter_id"])
     watch = _Watch(run, display)
@@ -170,7 +212,7 @@ def _run(
             with turn.taken(wait):
                 if turn.waited:
                     require(check_memory(prepared, device_in_use=False))
-                outcome = _learn(prepared, folder, checkpoint, watch)
+                outcome = _learn(prepared, folder, latest_checkpoint(folder) if resumed else None, watch)
                 _close(prepared, manifest, run, outcome)
         except StoppedWaiting:
             _interrupt(manifest, run, "Stopped while waiting")

@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from persona_training import training_run
 from persona_training.adapters import read_adapter
 from persona_training.backends.watch import require_finite_weights
 from persona_training.config import Recipe
@@ -256,3 +258,35 @@ def test_weights_that_are_no_numbers_are_not_kept() -> None:
     with pytest.raises(PersonaTrainingError, match="A weight is no number after step 7"):
         require_finite_weights(model, 7, 0.1)
     require_finite_weights(model.requires_grad_(False), 7, 0.1)
+
+
+def test_two_who_resume_one_run_do_not_meet(
+    begin: Callable[..., Any], settings: Settings, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = find_devices(choose_hardware("cpu").device, settings.data_dir)[0]
+    with device.taken("personality-20260101T000000", None, lambda: False):
+        killed = begin()
+        folder = wait_until(lambda: the_run(settings, "queued"))
+        killed.kill()
+        killed.join(30)
+    check = training_run.check_unchanged
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def resume_while_checked(*given: Any, during: Callable[[], object]) -> None:
+        monkeypatch.setattr(training_run, "check_unchanged", check)
+        check(*given)
+        during()
+        seen.append(files())
+
+    seen: list[dict[str, bytes]] = []
+    with training_run._alone(folder, settings.data_dir), pytest.raises(AdapterError, match="by another process"):
+        resume(folder.name, settings, display)
+    finish = partial(resume_while_checked, during=lambda: resume(folder.name, settings, display))
+    monkeypatch.setattr(training_run, "check_unchanged", finish)
+    with pytest.raises(AdapterError, match="was finished meanwhile by another process; nothing was touched"):
+        resume(folder.name, settings, display)
+    assert files() == seen[0]
+    assert learned(folder) == list(range(1, 11))
+    assert read_adapter(folder)["status"] == "finished"
