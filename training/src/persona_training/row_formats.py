@@ -34,7 +34,7 @@ SHAPES = {
 }
 
 
-# JSON can write half of a character that needs two escapes ("\\ud83d"); no tokenizer and no UTF-8 file can hold it.
+# JSON can write half of a character that needs two escapes ("\ud83d"); no tokenizer and no UTF-8 file can hold it.
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 

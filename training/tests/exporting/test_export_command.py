@@ -319,3 +319,33 @@ def test_the_script_writes_to_the_projects_exports_from_any_folder(url: str, tmp
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "exports" / "personality" / "personality.jsonl").read_bytes() == TRAIN
+
+
+@pytest.mark.parametrize("option", ["--min-quality", "--val-share"])
+def test_what_is_not_a_number_is_refused(option: str, url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    result = run(url, tmp_path / "exports", "--type", "personality", option, "nan")
+    assert result.exit_code == 2
+    assert "'nan' is not a number" in result.output
+    assert not behaviour.asked
+
+
+@pytest.mark.parametrize("held", [b"my notes\n", b"\xff\xfe\x00", b'{"text": "hola"}\n', b"\n"])
+def test_a_file_that_is_no_dataset_is_not_replaced(held: bytes, url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    output = tmp_path / "mine.jsonl"
+    output.write_bytes(held)
+    result = run(url, tmp_path / "exports", "--type", "personality", "--output", str(output))
+    assert result.exit_code == 1
+    assert "does not begin with a dataset row" in result.output
+    assert output.read_bytes() == held
+    assert not behaviour.asked
+
+
+@pytest.mark.parametrize(
+    "held", [b"", b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n']
+)
+def test_an_earlier_copy_is_replaced(held: bytes, url: str, tmp_path: Path) -> None:
+    output = tmp_path / "mine.jsonl"
+    output.write_bytes(held)
+    result = run(url, tmp_path / "exports", "--type", "personality", "--output", str(output))
+    assert result.exit_code == 0, result.output
+    assert output.read_bytes() == TRAIN

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
+
+
+class _Share(click.FloatRange):
+    """A number in a range. "nan" is a float too, and compares as neither below nor above any bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 @click.command()
@@ -36,13 +47,15 @@ import click
     help="Another battery whose prompts no row may ask: a .yaml file. Those of the shipped ones never are.",
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the train rows to this file."
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the train rows to this file. A file that is there is replaced only if it holds dataset rows.",
 )
-@click.option("--min-quality", type=click.FloatRange(0, 1), default=0.6, show_default=True)
+@click.option("--min-quality", type=_Share(0, 1), default=0.6, show_default=True)
 @click.option("--persona", help="Slug of the persona. Default: the service's.")
 @click.option(
     "--val-share",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=_Share(0, 1, max_open=True),
     default=0.1,
     show_default=True,
     help="Share of sessions held out.",

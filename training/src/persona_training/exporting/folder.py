@@ -20,9 +20,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from persona_training.errors import StorageError
+from persona_training.errors import DatasetError, StorageError
 from persona_training.exporting.client import BrokenOff, ExportClient, ExportError
 from persona_training.hashing import CHUNK_BYTES, sha256_file, sha256_text
+from persona_training.row_formats import parse_row
 
 SPLITS = ("train", "val")
 # The id comes over the network and becomes the name of a folder.
@@ -30,6 +31,8 @@ _SAFE_ID = re.compile(r"(?:personality|episodic-\d{4}-w\d{2}|skill-[a-z0-9]+(?:-
 # A router that restarts is back within half a minute.
 _TRIES, _FIRST_PAUSE_SECONDS = 5, 1.0
 _FORGOTTEN_SECONDS = 7 * 86_400
+# Characters of a first line that are looked at, so that a large file without line ends is not read whole.
+_LONGEST_ROW = 16 << 20
 
 
 def fetch(client: ExportClient, manifest: dict[str, Any], exports_dir: Path) -> tuple[Path, bool]:
@@ -64,6 +67,28 @@ def fetch(client: ExportClient, manifest: dict[str, Any], exports_dir: Path) -> 
                 shutil.rmtree(folder)
             partial.rename(folder)
     return folder, True
+
+
+def refuse_foreign(target: Path) -> None:
+    """Let a copy replace only what an earlier copy may have been: an empty file, or one that begins with a dataset row.
+
+    Raises:
+        ExportError: the file holds something else.
+    """
+    if not target.is_file():
+        return
+    try:
+        with target.open(encoding="utf-8") as file:
+            first = file.readline(_LONGEST_ROW)
+        if first:
+            parse_row(first, f"{target}:1")
+    except OSError as error:
+        raise StorageError(f"{target} cannot be read: {error.strerror}. Give --output another file.") from error
+    except (UnicodeDecodeError, DatasetError):
+        raise ExportError(
+            f"{target} is there and does not begin with a dataset row, so it is left as it is. Give --output another file, or "
+            "move this one away."
+        ) from None
 
 
 def copy_rows(source: Path, target: Path) -> Path:

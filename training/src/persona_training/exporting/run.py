@@ -10,7 +10,7 @@ import httpx
 from rich.console import Console
 
 from persona_training.exporting.client import ExportClient
-from persona_training.exporting.folder import copy_rows, fetch
+from persona_training.exporting.folder import copy_rows, fetch, refuse_foreign
 from persona_training.exporting.funnel import funnel_table, outcome
 
 
@@ -31,8 +31,10 @@ def run_export(request: Request, console: Console) -> Path:
     """Make the dataset, fetch it, write the copies the commands document, and say where everything is.
 
     Raises:
-        ExportError, StorageError: nothing is left half-written.
+        ExportError, StorageError: nothing is left half-written, and a file that is no dataset is not replaced.
     """
+    if request.output:
+        refuse_foreign(request.output)
     console.print(f"Exporting {request.wanted['type']} ({request.reason}) from {request.url}")
     with ExportClient(request.url, request.api_key, request.transport) as client:
         manifest = client.create(request.wanted)
