@@ -163,9 +163,12 @@ def _hardware(recipe: Recipe, display: Display) -> Hardware:
 
 
 def _base(recipe: Recipe, settings: Settings, display: Display) -> BaseModel:
+    from persona_training.backends.lora import check_target_modules
+
     with display.building_base() as progress:
         base = find_base(recipe.base_model, settings.data_dir, progress)
     display.fact("base model", f"{base.name} ({base.sha256[:12]}…)")
+    check_target_modules(recipe, base.folder)
     return base
 
 
@@ -306,7 +309,7 @@ def _schedule(tokenizer: PreTrainedTokenizerBase, own: Lessons, data: Data, reci
         else ()
         for dataset in (data.replay, data.general)
     ]
-    return plan(
+    schedule = plan(
         own.examples,
         mixed[0],
         recipe.replay_share,
@@ -315,6 +318,11 @@ def _schedule(tokenizer: PreTrainedTokenizerBase, own: Lessons, data: Data, reci
         general=mixed[1],
         general_share=recipe.general_share,
     )
+    if recipe.objective != "sft":
+        from persona_training.backends.preference import check_learnable
+
+        check_learnable(recipe, own.examples, schedule)
+    return schedule
 
 
 def _show(

@@ -17,19 +17,20 @@ from persona_training.backends.padding import padded
 from persona_training.backends.preference import (
     JudgedRows,
     balance,
+    check_learnable,
     collator,
     dpo_loss,
     kto_loss,
     reply_log_probabilities,
 )
 from persona_training.chat_template import IGNORED, Example
-from persona_training.config import Recipe
+from persona_training.config import Recipe, Steps
 from persona_training.errors import DatasetError, RecipeError
 from persona_training.hardware import choose_hardware
 from persona_training.messages import Message
 from persona_training.models import load_base, load_tokenizer, merge_adapters
 from persona_training.preferences import JudgedReply, JudgedRow, PairRow, PreferencePair, encode_preferences
-from persona_training.schedule import plan
+from persona_training.schedule import Schedule, plan
 from persona_training.testing import small_recipe
 
 ASKED = ("hola", "¿qué tal?", "hace frío", "¿te gusta la lluvia?", "buenas noches", "he perdido las llaves")
@@ -150,6 +151,19 @@ def test_what_cannot_be_learned_from_is_refused(tiny_base: Path) -> None:
         collator(recipe_for(tiny_base, "kto", batch_size=1), liked, 0)
     with pytest.raises(DatasetError, match="cannot learn from JudgedReply"):
         collator(dpo, liked, 0)
+
+
+def test_one_kind_of_vote_is_refused_before_the_run(tmp_path: Path) -> None:
+    def vote(liked: bool) -> JudgedReply:
+        return JudgedReply(Example((1, 2), (IGNORED, 2)), liked)
+
+    recipe = replace(recipe_for(tmp_path, "kto"), steps=Steps(batch_size=2, learning_rate=0.1, max_steps=1))
+    one, other = vote(True), vote(False)
+    check_learnable(recipe, [one, other], Schedule((one, other), 1, 2))
+    with pytest.raises(DatasetError, match="no disliked replies"):
+        check_learnable(recipe, [one, one], Schedule((one, one), 1, 2))
+    with pytest.raises(DatasetError, match="The run's 1 steps meet replies of one kind only"):
+        check_learnable(recipe, [one, other], Schedule((one, one), 1, 2))
 
 
 def probability(base: Path, adapters: Sequence[Path], examples: Sequence[Example]) -> list[float]:

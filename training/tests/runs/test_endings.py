@@ -24,7 +24,7 @@ from persona_training.backends.watch import require_finite_weights
 from persona_training.config import Recipe
 from persona_training.device_queue import find_devices
 from persona_training.display import Display
-from persona_training.errors import AdapterError, PersonaTrainingError
+from persona_training.errors import AdapterError, PersonaTrainingError, RecipeError
 from persona_training.hardware import choose_hardware
 from persona_training.preparation import Request
 from persona_training.run_folder import BALLAST, RunFolder
@@ -258,6 +258,19 @@ def test_weights_that_are_no_numbers_are_not_kept() -> None:
     with pytest.raises(PersonaTrainingError, match="A weight is no number after step 7"):
         require_finite_weights(model, 7, 0.1)
     require_finite_weights(model.requires_grad_(False), 7, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [("q_prj", r"'q_prj', which .* does not have; did you mean q_proj"), ("input_layernorm", r"it has: .*down_proj")],
+)
+def test_layers_the_base_lacks_are_refused_before_anything_is_written(
+    named: str, told: str, recipe: Recipe, rows: str, settings: Settings, display: Display
+) -> None:
+    lora = dataclasses.replace(recipe.lora, target_modules=("v_proj", named))
+    with pytest.raises(RecipeError, match=told):
+        train(Request(dataclasses.replace(recipe, lora=lora), [rows]), settings, display)
+    assert not settings.adapters_dir.exists()
 
 
 def test_two_who_resume_one_run_do_not_meet(

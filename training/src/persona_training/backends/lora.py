@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from transformers.pytorch_utils import Conv1D
 
 from persona_training.backends.backend import Job
 from persona_training.config import Recipe
@@ -17,6 +19,9 @@ from persona_training.models import load_base, merge_adapters, without_shard_bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+# The layers peft can put a LoRA beside (its `tuners/lora/model.py`) that language models are made of.
+ADAPTABLE = (torch.nn.Linear, torch.nn.Embedding, Conv1D)
 
 
 def with_adapter(job: Job) -> PeftModel:
@@ -54,6 +59,34 @@ def check_four_bit(recipe: Recipe, hardware: Hardware) -> None:
         raise RecipeError(
             "load_in_4bit needs the library bitsandbytes: pip install bitsandbytes. Or set load_in_4bit: false."
         )
+
+
+def check_target_modules(recipe: Recipe, folder: Path) -> None:
+    """Refuse layers the base does not have: peft leaves out a name without a match and says nothing, if another has one.
+
+    The base is built without weights from its `config.json`, so this costs no memory and no reading.
+
+    Raises:
+        RecipeError: a name fits none of the base's layers that can take an adapter.
+        BaseModelError: the base's configuration cannot be read.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    blank: Any = AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = blank.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"The base model in {folder} cannot be loaded: {error}") from error
+    paths = [name for name, module in model.named_modules() if isinstance(module, ADAPTABLE)]
+    known = sorted({path.rpartition(".")[2] for path in paths})
+    for wanted in recipe.lora.target_modules:
+        if not any(path == wanted or path.endswith(f".{wanted}") for path in paths):
+            close = difflib.get_close_matches(wanted, known, 3)
+            hint = f"did you mean {' or '.join(close)}? It has" if close else "it has"
+            raise RecipeError(
+                f"lora.target_modules names {wanted!r}, which {recipe.base_model} does not have; {hint}: {', '.join(known)}."
+            )
 
 
 def require_merged(job: Job) -> None:

@@ -24,7 +24,7 @@ from persona_training.config import Recipe
 from persona_training.errors import DatasetError, RecipeError
 from persona_training.preferences import JudgedReply, PreferencePair
 from persona_training.processes import Process
-from persona_training.schedule import Learnable
+from persona_training.schedule import Learnable, Schedule
 
 Kind = TypeVar("Kind", PreferencePair, JudgedReply)
 
@@ -206,6 +206,22 @@ def collator(recipe: Recipe, examples: Sequence[Learnable], pad_token_id: int) -
     if recipe.steps.batch_size < 2:
         raise RecipeError("Objective kto compares the replies of a batch: set steps.batch_size to 2 or more.")
     return JudgedRows(pad_token_id, balance(_all(JudgedReply, examples, recipe)))
+
+
+def check_learnable(recipe: Recipe, own: Sequence[Learnable], schedule: Schedule) -> None:
+    """Refuse, before anything is loaded, what `collator` would refuse in the run.
+
+    Raises:
+        RecipeError, DatasetError: see `collator`; or the run's few steps meet replies of one kind only.
+    """
+    collator(recipe, own, 0)
+    try:
+        collator(recipe, schedule.examples, 0)
+    except DatasetError as error:
+        raise DatasetError(
+            f"The run's {schedule.steps} steps meet replies of one kind only, and kto needs both: raise steps.max_steps "
+            "or steps.batch_size."
+        ) from error
 
 
 def _all(kind: type[Kind], examples: Sequence[Learnable], recipe: Recipe) -> list[Kind]:
