@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lessons:
-    """Tokenised examples, and a word on what was divided, shortened or left out for length ("" when nothing was)."""
+    """Tokenised examples, and a word on what was divided, shortened or left out ("" when nothing was)."""
 
     examples: tuple[Learnable, ...]
     note: str
@@ -57,16 +57,14 @@ def read_lessons(
     """
     if recipe.objective == "sft":
         encoded = encode_rows(tokenizer, conversations(rows, dataset), recipe)
-        cut = f"{encoded.divided} rows divided, {encoded.left_out} exchanges too long and left out"
-        return Lessons(encoded.examples, cut if encoded.divided or encoded.left_out else "")
+        return Lessons(encoded.examples, encoded.cut)
     judged = [row for row in rows if isinstance(row, PairRow | JudgedRow)]
     if len(judged) != len(rows):
         raise DatasetError(
             f"{dataset.name} holds conversations; objective {recipe.objective} learns from judged replies."
         )
     preferences = encode_preferences(tokenizer, judged, recipe)
-    cut = f"{preferences.shortened} conversations shortened, {preferences.left_out} too long and left out"
-    return Lessons(preferences.examples, cut if preferences.shortened or preferences.left_out else "")
+    return Lessons(preferences.examples, preferences.cut)
 
 
 def require_lessons(lessons: Lessons, recipe: Recipe, dataset: Dataset) -> Lessons:

@@ -14,7 +14,7 @@ from persona_training.adapters import Manifest, finished_adapter
 from persona_training.backends import choose_backend
 from persona_training.bases import BaseModel, find_base
 from persona_training.config import LAYER_3, Recipe
-from persona_training.datasets import Dataset, load_dataset
+from persona_training.datasets import Dataset, checked_week, load_dataset
 from persona_training.display import Display
 from persona_training.errors import DatasetError, RecipeError
 from persona_training.general import general_dataset
@@ -254,7 +254,7 @@ def _week(request: Request, dataset: Dataset) -> tuple[int, int] | None:
     year = request.year or (dataset.week[0] if dataset.week else datetime.now(UTC).isocalendar().year)
     if dataset.week not in (None, (year, number)):
         raise DatasetError(f"{dataset.name} covers week {dataset.week}, not {(year, number)}. Export that week first.")
-    return year, number
+    return checked_week(year, number)
 
 
 def _skill(request: Request, dataset: Dataset) -> str | None:

@@ -60,7 +60,9 @@ def _shared_options(command: F) -> F:
         click.option("--resume", "resume_id", metavar="ADAPTER_ID", help="Continue an interrupted run as it was."),
         click.option("--register", "register_id", metavar="ADAPTER_ID", help="Only tell the memory service about it."),
         click.option("--max-steps", type=click.IntRange(min=1), help="Exactly this many optimiser steps."),
-        click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Of weights, order, replay draw and dropout."),
+        click.option(
+            "--seed", type=click.IntRange(0, LARGEST_SEED), help="Of weights, order, replay draw and dropout."
+        ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
         click.option("--backend", type=click.Choice(list(BACKENDS)), help="Instead of the recipe's."),
         click.option("--preflight-only", is_flag=True, help="Check everything a run would check, and write nothing."),
