@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +107,17 @@ def command(
     } | more  # fmt: skip
     arguments = [sys.executable, "-m", "memory_service", "reembed", *options]
     return subprocess.Popen(
-        arguments, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=data
+        arguments,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=data,
+        # Tests that run in the background inherit an ignored Ctrl-C; an operator's command does not.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
 async def finished(process: subprocess.Popen[str]) -> str:
     """All that the command said."""
-    return (await asyncio.to_thread(process.communicate, timeout=240))[0]
+    return (await asyncio.to_thread(process.communicate, timeout=90))[0]
