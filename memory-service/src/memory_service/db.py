@@ -1,25 +1,33 @@
 """The database as the service sees it: a pool of connections in the service's role, and transactions of one owner."""
 
+import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from memory_service.encryption.cipher import Cipher
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 # Owns nothing and cannot bypass row-level security (migration 0002).
 SERVICE_ROLE = "casiopy_app"
 
 # A request waits this long for a free connection, or for the server to answer, before it is told 503.
 _WAIT_SECONDS = 5.0
+# How often a transaction is carried out at most. Who is given up has waited a second (deadlock_timeout): the other is done
+# then, but the deletion of a large account may be followed by the next one.
+_TRIES = 5
 # A connection that lay idle for longer is asked whether it still works before it is used: a router may have forgotten it. In a
 # burst of requests nobody asks: the three round trips were a quarter of those that storing one exchange takes.
 _ASK_AFTER_IDLE_SECONDS = 1.0
@@ -125,6 +133,23 @@ def _taken_up(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
             connection.ping()
         except (connection.dbapi.Error, OSError) as error:
             raise InvalidatePoolError from error
+
+
+def is_given_up(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave a transaction up so that a concurrent one could go on (deadlock, serialisation failure)."""
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+async def despite_others(transaction: Callable[[], Awaitable[T]]) -> T:
+    """The result of a transaction; one that PostgreSQL gave up for a concurrent one has done nothing, and is repeated."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await transaction()
+        except DBAPIError as error:
+            if not is_given_up(error):
+                raise
+            log.info("PostgreSQL gave a transaction up for another one; it is carried out again (%s)", error.orig)
+    return await transaction()
 
 
 async def raw_connection(connection: AsyncConnection) -> asyncpg.Connection:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from memory_service.db import is_given_up
 from memory_service.encryption.types import UnreadableText
 
 log = logging.getLogger(__name__)
@@ -125,11 +126,6 @@ DATABASE_AWAY = (ConnectionError, PoolTimeout, asyncpg.PostgresConnectionError, 
 def error_response(error: ServiceError) -> JSONResponse:
     """Render `error` in the one shape."""
     return JSONResponse({"detail": error.detail, "error": error.code}, error.status, headers=error.headers)
-
-
-def is_given_up(error: DBAPIError) -> bool:
-    """Whether PostgreSQL gave a transaction up so that a concurrent one could go on (deadlock, serialisation failure)."""
-    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
 
 
 def from_database(error: DBAPIError) -> ServiceError:

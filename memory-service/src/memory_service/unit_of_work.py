@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.auth import owner_of
-from memory_service.db import Database
-from memory_service.errors import BadRequest, Conflict, is_given_up
+from memory_service.db import Database, despite_others
+from memory_service.errors import BadRequest, Conflict
 from memory_service.models import IdempotentRequest, Owner
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -21,8 +21,6 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REMEMBERED = text("now() - interval '1 day'")
 # Status of a request that is being carried out.
 _RUNNING = 0
-# How often a request is carried out at most. Who is given up has waited a second (deadlock_timeout): the other is done then.
-_TRIES = 3
 # A process died while it waited: no wait is that long (LLM_TIMEOUT_SECONDS is far below).
 _ABANDONED = text("status = 0 AND created_at < now() - interval '1 hour'")
 
@@ -46,13 +44,7 @@ class TransactionalRoute(APIRoute):
                 return await _once(connection, owner, key, request, endpoint)
 
         async def handle(request: Request) -> Response:
-            for _ in range(_TRIES - 1):
-                try:
-                    return await carry_out(request)
-                except DBAPIError as error:
-                    if not is_given_up(error):
-                        raise
-            return await carry_out(request)
+            return await despite_others(partial(carry_out, request))
 
         return handle
 

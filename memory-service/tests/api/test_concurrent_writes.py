@@ -11,6 +11,29 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 Post = Callable[..., Awaitable[dict[str, Any]]]
 
 _WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+# Of any owner: these tests have one.
+_SAME_KEY = text(
+    "INSERT INTO idempotent_requests (owner_id, key, request_hash, status, body) "
+    "SELECT owner_id, 'one', '', 0, '' FROM interactions"
+)
+
+
+async def test_a_request_with_a_body_and_a_key_is_carried_out_again_once(
+    client: httpx.AsyncClient, superuser: AsyncEngine, open_session: Post, tell: Post
+) -> None:
+    exchange = await tell(await open_session())
+    path, headers = f"/interactions/{exchange['id']}/feedback", {"Idempotency-Key": "one"}
+    async with superuser.begin() as other, superuser.connect() as watch:
+        await other.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+        await other.execute(text("SELECT FROM interactions WHERE id = :id FOR UPDATE"), {"id": exchange["id"]})
+        asked = asyncio.create_task(client.post(path, json={"rating": 5, "comment": "bien"}, headers=headers))
+        while not await watch.scalar(_WAITING):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await other.execute(_SAME_KEY)
+        await other.rollback()
+    answer = await asked
+    assert (answer.status_code, answer.json()["rating"]) == (201, 5)
+    assert (await client.get(path)).json()["total"] == 1
 
 
 async def test_a_request_given_up_for_another_is_carried_out_again(

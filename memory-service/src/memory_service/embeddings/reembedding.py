@@ -6,27 +6,25 @@ stays done: a run that was stopped, however rudely, goes on where it left off.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import TEXT, Select, bindparam, cast, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from memory_service.db import Database, normal_url
+from memory_service.db import Database, despite_others, normal_url
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, Embedder
 from memory_service.embeddings.registry import activate, active_model, known_as, prepare_model
 from memory_service.embeddings.sources import SOURCES, Source
 from memory_service.embeddings.texts import passages
 from memory_service.embeddings.vectors import vector_text
-from memory_service.errors import is_given_up
 from memory_service.models import Embedding, EmbeddingModel, Owner, RecallDocument
 from memory_service.worker import repository
 
@@ -39,10 +37,6 @@ _BATCH = 64
 _AT_ONCE = 5_000
 # Passes over what was written meanwhile; what a last one leaves is left to the worker, which embeds it after the switch.
 _PASSES = 5
-
-# How often a transaction is carried out at most that PostgreSQL gives up for another. Who is given up has waited a second
-# (deadlock_timeout): the other is done then, but the deletion of a large account may be followed by the next one.
-_TRIES = 5
 # Any number, the same for every process: one run at a time. Two would delete what the other has just made.
 _RUN_LOCK = 882_020_253
 
@@ -56,8 +50,6 @@ _DELETE = text("""
 _UNUSABLE = text("""
     SELECT EXISTS (SELECT FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname = :name AND NOT indisvalid)
 """)
-
-T = TypeVar("T")
 
 
 class AlreadyRunning(Exception):
@@ -152,7 +144,7 @@ class Reembedding:
         A worker that stores vectors of the old model holds a share of the lock taken here: either what it stored is seen
         below, or it sees that its model is no longer the active one. A model that is the active one already stays it.
         """
-        waiting = await _despite_others(partial(self._switch, model_id))
+        waiting = await despite_others(partial(self._switch, model_id))
         log.info("Vectors of %s are the active ones", self.embedder.name)
         return waiting
 
@@ -177,7 +169,7 @@ class Reembedding:
         for other in others:
             await self._drop_index(other)
             for owner in await self._owners():
-                while deleted := await _despite_others(partial(self._delete, owner, other)):
+                while deleted := await despite_others(partial(self._delete, owner, other)):
                     yield Step(deleted=deleted)
 
     async def _count(self, statement: Select[int]) -> int:
@@ -200,7 +192,7 @@ class Reembedding:
             if not rows:
                 return
             vectors, refused = await self._vectors(source, rows)
-            await _despite_others(partial(self._keep, owner, source, vectors, model_id))
+            await despite_others(partial(self._keep, owner, source, vectors, model_id))
             known = self.failed.setdefault((owner, source.name), [])
             fresh = [one for one in refused if one not in known]
             known += fresh
@@ -277,18 +269,6 @@ class Reembedding:
     async def _delete(self, owner: str, model_id: int) -> int:
         async with self.database.transaction(owner) as connection:
             return (await connection.execute(_DELETE, {"model": model_id, "most": _AT_ONCE})).rowcount
-
-
-async def _despite_others(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of a transaction; where PostgreSQL gave it up for a concurrent one, it has done nothing and is repeated."""
-    for _ in range(_TRIES - 1):
-        try:
-            return await work()
-        except DBAPIError as error:
-            if not is_given_up(error):
-                raise
-            log.info("PostgreSQL gave a transaction up for another one; it is carried out again (%s)", error.orig)
-    return await work()
 
 
 def _index(model_id: int) -> str:

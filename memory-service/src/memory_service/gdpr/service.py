@@ -1,12 +1,11 @@
 """Erasing a viewer: every row, everything made of it, and a mark on everything that learned from it."""
 
-import logging
+from functools import partial
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from memory_service.db import Database
+from memory_service.db import Database, despite_others
 from memory_service.gdpr import repository
 from memory_service.gdpr.contents import unknown
 from memory_service.gdpr.schemas import Deleted, Erased, Tainted
@@ -15,11 +14,6 @@ from memory_service.personas.service import CurrentPersona
 from memory_service.topics import repository as topic_rows
 from memory_service.topics import service as topics
 
-log = logging.getLogger(__name__)
-
-# Those who store for the viewer at this moment may lock rows in another order; PostgreSQL then ends one of the two.
-_DEADLOCK, _TRIES = "40P01", 3
-
 
 async def erase(database: Database, owner: str, user_id: str) -> Erased:
     """Erase everything held of the viewer, all or nothing.
@@ -27,18 +21,15 @@ async def erase(database: Database, owner: str, user_id: str) -> Erased:
     Raises:
         NotFound: nothing is held under this id.
     """
-    for attempt in range(_TRIES):
-        try:
-            async with database.transaction(owner) as connection:
-                return await _erase(connection, owner, user_id)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES - 1:
-                raise
-            log.info("An erasure met others writing for the same viewer and begins again")
-    raise AssertionError("the last try returns or raises")
+    return await despite_others(partial(_erase, database, owner, user_id))
 
 
-async def _erase(connection: AsyncConnection, owner: str, user_id: str) -> Erased:
+async def _erase(database: Database, owner: str, user_id: str) -> Erased:
+    async with database.transaction(owner) as connection:
+        return await _erased(connection, owner, user_id)
+
+
+async def _erased(connection: AsyncConnection, owner: str, user_id: str) -> Erased:
     for persona_id in await repository.personas_with_topics(connection):
         # Waits for a refresh that may name topics by the viewer's words.
         await topic_rows.members(connection, persona_id)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,16 +16,14 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 from sqlalchemy import select, text
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import DBAPIError
 
-from memory_service.db import Database
+from memory_service.db import Database, despite_others
 from memory_service.embeddings.background import BackgroundEmbedder
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady
 from memory_service.embeddings.queue import EmbedJob, enqueue
 from memory_service.embeddings.sources import SOURCES, Source
 from memory_service.embeddings.texts import passages
 from memory_service.embeddings.vectors import vector_text
-from memory_service.errors import is_given_up
 from memory_service.models import Owner
 from memory_service.worker import repository
 
@@ -93,10 +92,6 @@ class EmbeddingWork:
         try:
             if await self._embedder_decided():
                 await self._carry_out(order)
-        except DBAPIError as error:
-            if is_given_up(error):
-                raise RetryRequested(timedelta(0), "somebody else changed the same rows") from error
-            raise
         finally:
             del self._orders[order]
 
@@ -147,7 +142,7 @@ class EmbeddingWork:
         kept = False
         try:
             async with self.storing:
-                kept = await self._store(asked, made)
+                kept = await despite_others(partial(self._store, asked, made))
         finally:
             self.in_flight -= made.rows
             if not kept:
