@@ -6,18 +6,24 @@ import hashlib
 import random
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from persona_training.errors import PersonaTrainingError
 
 ReplyLanguage = Literal["es", "en", "any"]
+Dialect = Literal["tuteo", "voseo", "ustedeo", "any"]
+Facet = Literal[
+    "style", "core_memory", "weekly", "identity", "hostile", "friendly", "language", "capability", "privacy"
+]
 
 SHIPPED = "casiopy"
+FACETS: tuple[Facet, ...] = get_args(Facet)
 
 
 class BatteryError(PersonaTrainingError):
@@ -30,19 +36,54 @@ class Probe:
 
     Attributes:
         id: unique in its battery.
-        facet: what it tests: style, core_memory, weekly, hostile, friendly, identity, capability or language.
+        facet: what it tests: her manner (style), what is always true of her (core_memory), what she was told lately (weekly),
+            whether she stays in character (identity), how she bears rudeness and praise (hostile, friendly), her language and
+            form of address (language), whether she can still think (capability) and keep a secret (privacy).
         prompt: the viewer's words.
         references: replies written by hand that are unmistakably the character's.
         expect: words or phrases of which one must appear in a right answer; empty where there is no right answer.
+        reject: words or phrases none of which may appear in a right answer, such as a secret or a confession.
+        neutral: what anybody's chat model answers to the same prompt; empty where the battery's general ones do.
         reply_language: the language a reply should be in; "any" is not judged.
     """
 
     id: str
-    facet: str
+    facet: Facet
     prompt: str
     references: tuple[str, ...]
     expect: tuple[str, ...] = ()
+    reject: tuple[str, ...] = ()
+    neutral: str = ""
     reply_language: ReplyLanguage = "es"
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A viewer's side of a conversation, for hearing whether she drifts out of character while it goes on.
+
+    Attributes:
+        id: unique in its battery.
+        mood: friendly, hostile or neutral: what kind of viewer this is.
+        turns: the viewer's lines, in order; she answers each.
+    """
+
+    id: str
+    mood: Literal["friendly", "hostile", "neutral"]
+    turns: tuple[str, ...]
+    reply_language: ReplyLanguage = "es"
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """Texts whose probability under a model is measured; none of them may be in a training set.
+
+    Attributes:
+        persona: pairs of what a viewer says and what she answers, written by hand.
+        general: plain texts nobody in particular wrote.
+    """
+
+    persona: tuple[tuple[str, str], ...] = ()
+    general: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +111,10 @@ class Battery:
     canaries: tuple[re.Pattern[str], ...]
     neutral_replies: tuple[str, ...]
     probes: tuple[Probe, ...]
+    dialogues: tuple[Dialogue, ...] = ()
+    corpora: Corpora = Corpora()
+    dialect: Dialect = "any"
+    out_of_character: tuple[re.Pattern[str], ...] = ()
 
     def choose(self, count: int | None, seed: int) -> tuple[Probe, ...]:
         """`count` probes spread evenly over the facets, the same ones for the same seed; all of them for None.
@@ -147,23 +192,61 @@ def _battery(raw: dict[str, Any], sha256: str) -> Battery:
         canaries=_patterns(raw.get("canaries", [])),
         neutral_replies=tuple(map(str, raw["neutral_replies"])),
         probes=probes,
+        dialogues=_dialogues(raw.get("dialogues", []), str(raw["language"])),
+        corpora=_corpora(raw.get("corpora", {})),
+        dialect=_one_of(raw.get("dialect", "any"), get_args(Dialect), "dialect"),
+        out_of_character=_patterns(raw["forbidden"].get("out_of_character", [])),
     )
 
 
 def _probe(item: dict[str, Any], language: str) -> Probe:
-    reply_language = item.get("reply_language", language)
-    if reply_language not in {"es", "en", "any"}:
-        raise ValueError(f"probe {item['id']}: reply_language must be es, en or any")
+    where = f"probe {item['id']}"
     if not item["references"]:
-        raise ValueError(f"probe {item['id']}: it needs at least one reference")
+        raise ValueError(f"{where}: it needs at least one reference")
     return Probe(
         id=str(item["id"]),
-        facet=str(item["facet"]),
+        facet=_one_of(item["facet"], FACETS, f"{where}: facet"),
         prompt=str(item["prompt"]),
         references=tuple(map(str, item["references"])),
         expect=tuple(map(str, item.get("expect", ()))),
-        reply_language=reply_language,
+        reject=tuple(map(str, item.get("reject", ()))),
+        neutral=str(item.get("neutral", "")),
+        reply_language=_one_of(
+            item.get("reply_language", language), get_args(ReplyLanguage), f"{where}: reply_language"
+        ),
     )
+
+
+def _dialogues(items: list[dict[str, Any]], language: str) -> tuple[Dialogue, ...]:
+    made = []
+    for item in items:
+        where = f"dialogue {item['id']}"
+        if len(item["turns"]) < 2:
+            raise ValueError(f"{where}: it needs at least two turns")
+        made.append(
+            Dialogue(
+                id=str(item["id"]),
+                mood=_one_of(item["mood"], ("friendly", "hostile", "neutral"), f"{where}: mood"),
+                turns=tuple(map(str, item["turns"])),
+                reply_language=_one_of(
+                    item.get("reply_language", language), get_args(ReplyLanguage), f"{where}: reply_language"
+                ),
+            )
+        )
+    if len({one.id for one in made}) < len(made):
+        raise ValueError("dialogues: an id is used twice")
+    return tuple(made)
+
+
+def _corpora(raw: dict[str, Any]) -> Corpora:
+    persona = tuple((str(item["prompt"]), str(item["reply"])) for item in raw.get("persona", ()))
+    return Corpora(persona=persona, general=tuple(map(str, raw.get("general", ()))))
+
+
+def _one_of(value: Any, allowed: Sequence[str], where: str) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{where} must be {', '.join(allowed)}")
+    return value
 
 
 def _marker(item: dict[str, Any]) -> Marker:
