@@ -1,36 +1,62 @@
-"""How sure are we of a difference? Paired bootstrap over prompts.
+"""How sure are we of a difference? Paired bootstrap over clusters.
 
-The prompt is the unit: two samples of one prompt are not two independent facts, so whole prompts are resampled and the
-difference is taken prompt by prompt. The interval is the central 90 %: each of its ends is a one-sided 95 % bound, which is
-what a non-inferiority verdict asks for.
+The cluster (a probe, a dialogue, a text) is the unit: two samples of one probe are not two independent facts, so whole
+clusters are resampled and the difference is taken cluster by cluster (Miller 2024, arXiv 2411.00640). The interval is the
+central 90 %: each of its ends is a one-sided 95 % bound, which is what a non-inferiority verdict asks for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Statistic = Literal["mean", "median"]
+Range = tuple[float, float]
 
 ROUNDS = 2000  # the ends of the interval move by less than 0.01 of its width between seeds at 2000 (0.03 at 400)
 TAIL = 0.05
+SLACK = 1e-9  # on the edge is inside; sums of floats are not exact
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the interval around it and the number of prompts it rests on."""
+    """A value with the interval around it, and the number of clusters it rests on.
+
+    `rounds` holds the value in every bootstrap round.
+    """
 
     value: float
     low: float
     high: float
-    prompts: int
+    clusters: int
+    rounds: NDArray[np.float64] = field(repr=False, compare=False)
+
+    @property
+    def error(self) -> float:
+        """Standard error: the spread of the bootstrap rounds."""
+        return float(self.rounds.std())
+
+    def p_outside(self, allowed: Range) -> float:
+        """How often chance alone puts the value this far outside `allowed`, in (0, 1].
+
+        The share of rounds that are not beyond the edge, for whichever edge is the worse one, as (k + 1) / (rounds + 1)
+        (Davison & Hinkley 1997, 4.11): never 0, because a finite number of rounds proves nothing with certainty.
+        """
+        low, high = allowed
+        kept = min(int((self.rounds >= low - SLACK).sum()), int((self.rounds <= high + SLACK).sum()))
+        return (kept + 1) / (len(self.rounds) + 1)
+
+    def inside(self, allowed: Range) -> bool:
+        """Does the whole interval lie in `allowed`?"""
+        return self.low >= allowed[0] - SLACK and self.high <= allowed[1] + SLACK
 
 
-def per_prompt(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each prompt's samples (prompts x samples); NaN samples are left out, NaN where a prompt has none."""
+def per_cluster(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each cluster's samples (clusters x samples); NaN samples are left out, NaN where a cluster has none."""
     counted = ~np.isnan(values)
     counts = counted.sum(axis=1)
     sums = np.where(counted, values, 0.0).sum(axis=1)
@@ -39,38 +65,72 @@ def per_prompt(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def estimate(values: NDArray[np.float64], statistic: Statistic, seed: int) -> Estimate | None:
-    """Mean or median over prompts with its interval; None when no prompt has a value."""
-    known = per_prompt(values)
+def estimate(
+    values: NDArray[np.float64], statistic: Statistic, seed: int, *, tail: float = TAIL, rounds: int = ROUNDS
+) -> Estimate | None:
+    """Mean or median over clusters with its interval; None when no cluster has a value."""
+    known = per_cluster(values)
     known = known[~np.isnan(known)]
     if not len(known):
         return None
-    draws = _resample(len(known), seed)
-    return _estimate(float(_over(known, statistic)), _over(known[draws], statistic), len(known))
+    draws = _draws(len(known), seed, rounds)
+    return _estimate(float(_over(known, statistic)), _over(known[draws], statistic), len(known), tail)
 
 
 def estimate_difference(
-    candidate: NDArray[np.float64], reference: NDArray[np.float64], statistic: Statistic, seed: int
+    candidate: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    statistic: Statistic,
+    seed: int,
+    *,
+    tail: float = TAIL,
+    rounds: int = ROUNDS,
 ) -> Estimate | None:
-    """Candidate minus reference on the prompts where both have a value; None when there is none.
+    """Candidate minus reference on the clusters where both have a value; None when there is none.
 
     Raises:
-        ValueError: the two were not asked the same number of prompts.
+        ValueError: the two were not asked the same number of probes.
     """
-    ours, theirs = per_prompt(candidate), per_prompt(reference)
+    ours, theirs = per_cluster(candidate), per_cluster(reference)
     if len(ours) != len(theirs):
-        raise ValueError("A paired difference needs the same prompts on both sides.")
+        raise ValueError("A paired difference needs the same probes on both sides.")
     both = ~np.isnan(ours) & ~np.isnan(theirs)
     ours, theirs = ours[both], theirs[both]
     if not len(ours):
         return None
-    draws = _resample(len(ours), seed)
+    draws = _draws(len(ours), seed, rounds)
     value = float(_over(ours, statistic) - _over(theirs, statistic))
-    return _estimate(value, _over(ours[draws], statistic) - _over(theirs[draws], statistic), len(ours))
+    spread = _over(ours[draws], statistic) - _over(theirs[draws], statistic)
+    return _estimate(value, spread, len(ours), tail)
 
 
-def _resample(prompts: int, seed: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(0, prompts, size=(ROUNDS, prompts))
+def share_within(candidate: NDArray[np.float64], reference: NDArray[np.float64]) -> float | None:
+    """The share of the difference's variance that comes from sampling the same clusters again, in [0, 1].
+
+    More samples reduce this share and nothing else. None when no cluster was sampled twice on both sides: then nobody can
+    tell the two sources apart.
+    """
+    both = ~np.isnan(per_cluster(candidate)) & ~np.isnan(per_cluster(reference))
+    ours, theirs = candidate[both], reference[both]
+    total = np.var(per_cluster(ours) - per_cluster(theirs), ddof=1) if len(ours) > 1 else 0.0
+    noise = _variance_of_means(ours), _variance_of_means(theirs)
+    if total <= 0 or noise[0] is None or noise[1] is None:
+        return None
+    return float(min((noise[0] + noise[1]) / total, 1.0))
+
+
+def _variance_of_means(values: NDArray[np.float64]) -> float | None:
+    counts = (~np.isnan(values)).sum(axis=1)
+    twice = values[counts > 1]
+    if not len(twice):
+        return None
+    return float(np.mean(np.nanvar(twice, axis=1, ddof=1) / counts[counts > 1]))
+
+
+@lru_cache(maxsize=8)
+def _draws(clusters: int, seed: int, rounds: int) -> NDArray[np.int64]:
+    """The same resampling for every measure over the same clusters: drawn once."""
+    return np.random.default_rng(seed).integers(0, clusters, size=(rounds, clusters))
 
 
 def _over(values: NDArray[np.float64], statistic: Statistic) -> NDArray[np.float64]:
@@ -78,6 +138,6 @@ def _over(values: NDArray[np.float64], statistic: Statistic) -> NDArray[np.float
     return np.asarray(reduced, dtype=np.float64)
 
 
-def _estimate(value: float, rounds: NDArray[np.float64], prompts: int) -> Estimate:
-    low, high = np.quantile(rounds, [TAIL, 1 - TAIL])
-    return Estimate(value=value, low=float(low), high=float(high), prompts=prompts)
+def _estimate(value: float, rounds: NDArray[np.float64], clusters: int, tail: float) -> Estimate:
+    low, high = np.quantile(rounds, [tail, 1 - tail])
+    return Estimate(value=value, low=float(low), high=float(high), clusters=clusters, rounds=rounds)

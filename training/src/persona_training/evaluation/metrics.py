@@ -25,6 +25,7 @@ from persona_training.evaluation.bootstrap import Statistic
 
 Direction = Literal["higher", "lower", "band"]
 AgainstFloor = Literal["rise", "hold", "absolute"]
+Over = Literal["probes", "dialogues", "texts"]
 Values = NDArray[np.float64]
 
 
@@ -65,6 +66,11 @@ class Metric:
         advisory: shown with its verdict, but it decides nothing.
         explain: what it means, for the person who reads the report.
         measure: replies (prompts x samples) to values; None for style, whose scores need all models at once.
+        over: what a row of its values is: a probe, a dialogue or a text.
+        scale: lowest and highest value there can be.
+        source: the paper it is taken from, or "own".
+        also_floor: it is compared with the base model even where there is a reference, because a slow loss shows only there.
+        floor_margin: how much worse than the base model is still fine, where that is not `margin`.
     """
 
     name: str
@@ -80,6 +86,11 @@ class Metric:
     symmetric: bool = False
     statistic: Statistic = "mean"
     advisory: bool = False
+    over: Over = "probes"
+    scale: tuple[float, float] = (0.0, 1.0)
+    source: str = "own"
+    also_floor: bool = False
+    floor_margin: float | None = None
 
 
 def each(measure: Callable[[Hearing, Probe, str], float]) -> Measure:
