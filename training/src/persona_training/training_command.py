@@ -6,7 +6,7 @@ The scripts in `training/` are the same commands.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,7 +167,16 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         return
     else:
         result = train(_request(kind, given, display), settings, display, wait=not given["no_wait"])
-    _conclude(result, settings, display)
+    conclude(result, settings, display)
+
+
+def episodic_request(arguments: Sequence[str], display: Display) -> Request:
+    """What `casiopy train-episodic ARGUMENTS` would train.
+
+    Raises:
+        click.UsageError, RecipeError: it would not take these arguments.
+    """
+    return _request("episodic", train_episodic.make_context("train-episodic", list(arguments)).params, display)
 
 
 def _request(kind: str, given: dict[str, Any], display: Display) -> Request:
@@ -238,7 +247,13 @@ def _refuse_changes(given: dict[str, Any]) -> None:
         raise click.UsageError(f"--resume continues the run exactly as it began; leave out {flags}.")
 
 
-def _conclude(result: RunResult, settings: Settings, display: Display) -> None:
+def conclude(result: RunResult, settings: Settings, display: Display) -> None:
+    """Say how a run ended and tell the memory service about a finished adapter.
+
+    Raises:
+        click.exceptions.Exit: it was interrupted (code 130).
+        AdapterError: the service refused the adapter.
+    """
     adapter_id = result.manifest["adapter_id"]
     command = SCRIPTS[_kind(result.manifest)]
     if result.interrupted:

@@ -22,6 +22,10 @@ class ExportError(PersonaTrainingError):
     """No dataset could be made or fetched; the message says why and what to do."""
 
 
+class NothingToExport(ExportError):
+    """The service found nothing that may be learned; the message is its funnel."""
+
+
 class BrokenOff(ExportError):
     """The connection broke off in mid-answer."""
 
@@ -123,6 +127,8 @@ def _check(response: httpx.Response) -> None:
     except ValueError:
         body = None
     detail = body.get("detail") if isinstance(body, dict) else None
+    if isinstance(body, dict) and body.get("error") == "nothing_selected":
+        raise NothingToExport(str(detail))
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise ExportError("The memory service asks for a key. Give it with --api-key or API_KEY.")
     raise ExportError(str(detail or f"The service answered {response.status_code} {response.reason_phrase}."))

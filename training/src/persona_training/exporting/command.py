@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from persona_training.exporting.run import Request
 
 
 class _Share(click.FloatRange):
@@ -75,8 +79,31 @@ def export(kind: str | None, week: int | None, year: int | None, skill: str | No
     """Export a dataset: what the character may learn from, with consent, redacted and pinned by hashes."""
     from rich.console import Console
 
+    from persona_training.exporting.run import run_export
+
+    run_export(_request(kind, week, year, skill, options), Console(highlight=False))
+
+
+def export_request(arguments: Sequence[str]) -> Request:
+    """What `casiopy export ARGUMENTS` would ask for.
+
+    Raises:
+        click.UsageError: it would not take these arguments.
+    """
+    return _request(**_grouped(export.make_context("export", list(arguments)).params))
+
+
+def _grouped(given: dict[str, Any]) -> dict[str, Any]:
+    named = ("kind", "week", "year", "skill")
+    options = {name: value for name, value in given.items() if name not in named}
+    return {name: given[name] for name in named} | {"options": options}
+
+
+def _request(
+    kind: str | None, week: int | None, year: int | None, skill: str | None, options: dict[str, Any]
+) -> Request:
     from persona_training.exporting.probes import gate_prompts
-    from persona_training.exporting.run import Request, run_export
+    from persona_training.exporting.run import Request
     from persona_training.settings import Settings
 
     kind, reason = _kind(kind, week, year, skill)
@@ -87,7 +114,7 @@ def export(kind: str | None, week: int | None, year: int | None, skill: str | No
     given = {"week": week, "year": year, "skill": skill, "persona": options["persona"]}
     wanted |= {key: value for key, value in given.items() if value}
     wanted["exclude_prompts"] = gate_prompts(options["batteries"])
-    request = Request(
+    return Request(
         wanted=wanted,
         reason=reason,
         url=options["url"] or settings.memory_service_url,
@@ -95,7 +122,6 @@ def export(kind: str | None, week: int | None, year: int | None, skill: str | No
         exports_dir=options["exports_dir"] or settings.exports_dir,
         output=options["output"],
     )
-    run_export(request, Console(highlight=False))
 
 
 def _root() -> Path:
