@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from persona_training.chat_template import IGNORED, Example
 from persona_training.errors import PersonaTrainingError
 from persona_training.messages import Conversation, Message, as_dicts, without_system
 
@@ -91,6 +92,46 @@ class TransformersReplier:
                 for index, text in zip(batch, self._generate([prompts[i] for i in batch], sampling), strict=True):
                     replies[index] = text
         return replies
+
+    def losses(self, examples: Sequence[Example]) -> list[float]:
+        """How unlikely the model finds each example's learned tokens: mean negative log-likelihood, nats per token, >= 0.
+
+        An example longer than the context loses its oldest tokens, as a prompt does.
+
+        Raises:
+            PersonaTrainingError: an example has no learned token, so there is nothing to take the mean of.
+        """
+        order = sorted(range(len(examples)), key=lambda i: (examples[i].length, i))
+        losses = [0.0] * len(examples)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            for index, loss in zip(batch, self._mean_losses([examples[i] for i in batch]), strict=True):
+                losses[index] = loss
+        return losses
+
+    def _mean_losses(self, examples: Sequence[Example]) -> list[float]:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        kept = [(e.input_ids[-self.max_prompt_tokens :], e.labels[-self.max_prompt_tokens :]) for e in examples]
+        width = max(len(ids) for ids, _ in kept)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids, _ in kept], device=self.device)
+        labels = torch.tensor([[*own, *[IGNORED] * (width - len(own))] for _, own in kept], device=self.device)
+        attention = torch.tensor([[1] * len(i) + [0] * (width - len(i)) for i, _ in kept], device=self.device)
+        with torch.inference_mode():
+            forward: Any = self.model
+            logits = forward(input_ids=ids, attention_mask=attention).logits
+        # The token at position t is foretold by the logits at t - 1; the sums are taken in float32 whatever the weights are.
+        targets = labels[:, 1:]
+        each = cross_entropy(
+            logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
+        ).sum(dim=1)
+        counts = (targets != IGNORED).sum(dim=1)
+        if bool((counts == 0).any()):
+            raise PersonaTrainingError("A text without a single token to foretell has no loss.")
+        means: list[float] = (each / counts).tolist()
+        return means
 
     def _prompt(self, conversation: Conversation, room: int) -> list[int]:
         messages = without_system(conversation) if self.omit_system else list(conversation)

@@ -31,6 +31,10 @@ class OllamaTags:
         """Is Ollama reachable and does it know this tag?"""
         return tag in self._digests
 
+    def digest_of(self, tag: str) -> str | None:
+        """What a tag is at this moment: weights, template, system prompt and parameters under one hash; None when not served."""
+        return self._digests.get(tag)
+
     def adapter_of(self, tag: str) -> str | None:
         """The adapter a tag was deployed from, by its digest, so that copies and rollbacks are seen through."""
         digest = self._digests.get(tag)
