@@ -13,13 +13,14 @@ from persona_training.datasets import Dataset
 from persona_training.display import Display
 from persona_training.errors import AdapterError, PersonaTrainingError
 from persona_training.evaluation.battery import SHIPPED, Battery, Probe, load_battery
-from persona_training.evaluation.judgement import Judgement, Voices, judge, sentence
-from persona_training.evaluation.metrics import Hearing
+from persona_training.evaluation.exam import Exam
+from persona_training.evaluation.judgement import Judgement, judge, sentence
 from persona_training.evaluation.replies import SERVED, Drawn, draw
 from persona_training.evaluation.report import Named, Report, Setting, build_report, write_report
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import Backend, Subject, default_baseline, find_adapter, find_subject
 from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt, datasets_of
+from persona_training.evaluation.transcript import Transcript
 from persona_training.generation import Replier, load_transformers_replier
 from persona_training.settings import Settings
 
@@ -210,27 +211,19 @@ def _cast_of_tags(request: Request, subject: Subject, settings: Settings, tags: 
 
 def _hear_and_judge(
     request: Request, battery: Battery, probes: Sequence[Probe], cast: Cast, display: Display
-) -> tuple[Voices, Judgement]:
+) -> tuple[dict[str, Transcript], Judgement]:
     told = cast.prompt.text if cast.prompt_is_told else ""
 
-    def hear(replier: Replier | None) -> list[list[str]] | None:
+    said: dict[str, Transcript] = {}
+    voices = {"floor": cast.floor, "reference": cast.reference, "candidate": cast.candidate}
+    for voice, replier in voices.items():
         if replier is None:
-            return None
+            continue
         drawn: Drawn = draw(replier, probes, samples=request.samples, seed=request.seed, system_prompt=told)
         display.fact("heard", f"{drawn.name}: {len(probes)} probes x {request.samples} in {drawn.seconds:.1f} s")
-        return drawn.replies
-
-    floor, reference, candidate = hear(cast.floor), hear(cast.reference), hear(cast.candidate)
-    assert candidate is not None  # noqa: S101 (a cast always has a candidate; this tells the type checker)
-    voices = Voices(candidate=candidate, reference=reference, floor=floor)
-    judgement = judge(
-        Hearing(battery, probes),
-        voices,
-        seed=request.seed,
-        training_replies=her_replies(cast.datasets),
-        system_prompt=cast.prompt.text,
-    )
-    return voices, judgement
+        said[voice] = Transcript(drawn.name, drawn.replies, seconds=drawn.seconds)
+    exam = Exam(battery, probes, training_replies=her_replies(cast.datasets))
+    return said, judge(exam, said, seed=request.seed, system_prompt=cast.prompt.text)
 
 
 def her_replies(datasets: Sequence[Dataset]) -> list[str]:

@@ -1,198 +1,248 @@
 """The verdict: pass, fail or inconclusive, per metric and over all.
 
-A metric passes when the whole interval lies in the range that is still fine, fails when the whole interval lies outside,
-and is inconclusive when it straddles the edge: more samples would tell. The candidate fails when a hard rule is broken or
-one metric fails, is inconclusive when one metric is, and passes otherwise.
+A metric fails when one of its comparisons lies outside what is allowed and chance is no explanation, with Holm's correction over
+every comparison that decides; it passes when every comparison's whole interval lies inside (an intersection-union test, Berger
+1982, which needs no correction); otherwise it is inconclusive and says what would tell. The candidate fails when a hard rule is
+broken or one metric fails, is inconclusive when one metric is, and passes otherwise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
+from persona_training.evaluation.bootstrap import ROUNDS, TAIL, Range, estimate
+from persona_training.evaluation.comparison import (
+    FEWEST,
+    Comparison,
+    Draws,
+    Opponent,
+    Trial,
+    Verdict,
+    decided,
+    noise,
+    trials,
+)
+from persona_training.evaluation.exam import Exam, Values
+from persona_training.evaluation.hard_rules import HardFail, RuleOutcome, find_hard_fails, outcomes
+from persona_training.evaluation.measuring import Measured, measured
+from persona_training.evaluation.metrics import Metric
+from persona_training.evaluation.multiplicity import holm
+from persona_training.evaluation.transcript import Transcript
 
-from persona_training.evaluation.bootstrap import Estimate, estimate, estimate_difference
-from persona_training.evaluation.hard_rules import HardFail, broken_rules, find_hard_fails
-from persona_training.evaluation.memorisation import phrases
-from persona_training.evaluation.metrics import Hearing, Metric, Values, metrics_of
-from persona_training.evaluation.style import score_styles
-
-Verdict = Literal["pass", "fail", "inconclusive"]
-Replies = Sequence[Sequence[str]]
-Range = tuple[float, float]
-
-MIN_PROMPTS = 12  # with fewer, no difference below 0.2 (3/n rule of three) can be excluded, so nothing can pass
-
-
-@dataclass(frozen=True)
-class Voices:
-    """What each model replied, prompts x samples; the same probes, samples and seed for all of them."""
-
-    candidate: Replies
-    reference: Replies | None = None
-    floor: Replies | None = None
-
-    def by_name(self) -> dict[str, Replies]:
-        """The voices that were heard, floor first."""
-        heard = {"floor": self.floor, "reference": self.reference, "candidate": self.candidate}
-        return {name: replies for name, replies in heard.items() if replies is not None}
+_UNITS = {"probes": "probe", "dialogues": "dialogue", "texts": "text"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One metric's figures and verdict; None where there was nothing to compare or to measure."""
+    """One metric's figures and verdict.
+
+    Attributes:
+        metric: what was measured.
+        ceiling: the level of the hand-written references; None where that means nothing.
+        noise: how far two hearings of the same voice lie apart, half-width of a 90 % interval; None for one sample.
+        levels: per voice; None where a voice has nothing to measure.
+        comparisons: those that decide, reference first.
+        verdict: of all of them together.
+        explain: what the metric means, and why it could not be decided.
+        more_samples: per cluster, that would probably decide it; None when it is decided or samples would not.
+        clusters_needed: probes, dialogues or texts in all that would, where samples would not.
+    """
 
     metric: Metric
-    floor: float | None
-    reference: float | None
-    candidate: float | None
-    difference: float | None
-    interval: Range | None
-    allowed: Range
+    ceiling: float | None
+    noise: float | None
+    levels: dict[str, float | None]
+    comparisons: tuple[Comparison, ...]
     verdict: Verdict
     explain: str
+    more_samples: int | None = None
+    clusters_needed: int | None = None
+
+    def against(self, opponent: Opponent) -> Comparison | None:
+        """The comparison with one opponent, or None."""
+        return next((one for one in self.comparisons if one.opponent == opponent), None)
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A metric that decides nothing this time, and why."""
+
+    metric: Metric
+    reason: str
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The whole verdict with every figure behind it. `style` holds each model's log-odds per prompt and sample."""
+    """The whole verdict with every figure behind it.
+
+    Attributes:
+        verdict: pass, fail or inconclusive.
+        reasons: why not a pass, in words, the worst first.
+        hard_fails: replies that broke a hard rule, broken beyond its tolerance or not.
+        rules: every hard rule with how often it was broken.
+        findings: every metric that was measured.
+        not_measured: every other one.
+        final: whether further looks at the same voices cannot change the verdict any more.
+        look: of how many `looks`; each has its share of the 5 %.
+        style: each voice's log-odds, probes x samples, for sorting replies by change.
+    """
 
     verdict: Verdict
     reasons: list[str]
     hard_fails: list[HardFail]
+    rules: tuple[RuleOutcome, ...]
     findings: list[Finding]
-    style: dict[str, Values]
+    not_measured: list[NotMeasured]
+    final: bool
+    look: int = 1
+    looks: int = 1
+    style: dict[str, Values] = field(default_factory=dict)
 
 
 def judge(
-    hearing: Hearing, voices: Voices, *, seed: int, training_replies: Sequence[str] = (), system_prompt: str = ""
+    exam: Exam, said: Mapping[str, Transcript], *, seed: int, system_prompt: str = "", look: int = 1, looks: int = 1
 ) -> Judgement:
     """Measure every voice and decide.
 
     Args:
-        hearing: battery and probes; `known_phrases` is filled from `training_replies` when it is empty.
-        voices: the replies.
+        exam: what was asked and what the measures may know.
+        said: the voices by name: "candidate", and where there are any "reference", "golden" and "floor".
         seed: of the bootstrap.
-        training_replies: the character's replies in the dataset; empty when it is not at hand.
         system_prompt: what the candidate was told, to find it leaking.
+        look: which look at growing transcripts this is, from 1.
+        looks: how many there will be at most; each may err in 5 % / looks (Bonferroni).
+
+    Raises:
+        ValueError: there is no candidate, or no such look.
     """
-    if training_replies and not hearing.known_phrases:
-        hearing = replace(hearing, known_phrases=phrases(training_replies))
-    drawn = voices.by_name()
-    style = score_styles(
-        hearing.probes,
-        drawn,
-        floor=voices.floor,
-        neutral=hearing.battery.neutral_replies,
-        training_replies=training_replies,
-    )
-    findings = []
-    for metric in metrics_of(hearing.battery):
-        if metric.measure is None:
-            values = style.of
-            metric = calibrated(metric, style.ceiling, values.get("floor"))
-        else:
-            values = {name: metric.measure(hearing, replies) for name, replies in drawn.items()}
-        findings.append(_finding(metric, values, seed))
-    fails = find_hard_fails(hearing.battery, hearing.probes, voices.candidate, system_prompt)
-    broken = broken_rules(fails, sum(len(samples) for samples in voices.candidate))
+    if "candidate" not in said or not 1 <= look <= looks:
+        raise ValueError("A judgement needs a candidate and a look between 1 and the number of looks.")
+    alpha = TAIL / looks
+    everything = measured(exam, said)
+    findings, not_measured = _findings(everything, seed, alpha)
+    fails = find_hard_fails(exam, said["candidate"], system_prompt)
+    rules = outcomes(fails, said["candidate"])
+    verdict = _overall(rules, findings)
     return Judgement(
-        verdict=_overall(broken, findings),
-        reasons=broken + _reasons(findings),
+        verdict=verdict,
+        reasons=[rule.sentence() for rule in rules if rule.broken] + _reasons(findings),
         hard_fails=fails,
+        rules=rules,
         findings=findings,
-        style=style.of,
+        not_measured=not_measured,
+        final=_final(verdict, rules, findings, look / looks),
+        look=look,
+        looks=looks,
+        style=next((one.values for one in everything if one.metric.name == "style"), {}),
     )
 
 
-def calibrated(metric: Metric, ceiling: float, floor: Values | None) -> Metric:
-    """A metric whose margins were shares of the distance from floor to ceiling, now in its own unit.
-
-    Without a floor the distance is taken from the classifier's own border, 0. It is never below 1 log-odds, so that a base
-    model that already sounds like her does not make the margins vanish.
-    """
-    bottom = 0.0 if floor is None else float(np.nanmean(floor))
-    span = max(ceiling - bottom, 1.0)
-    return replace(
-        metric,
-        margin=round(metric.margin * span, 4),
-        rise=None if metric.rise is None else round(metric.rise * span, 4),
-        explain=f"{metric.explain} Ceiling: {ceiling:+.2f}.",
-    )
-
-
-def allowed_difference(metric: Metric, reference: float) -> Range:
-    """How far the candidate may lie from the reference's value, lowest and highest.
-
-    For a band the reference is first moved to the nearest acceptable value, so a bad reference excuses nobody.
-    """
-    if metric.direction == "higher":
-        return -metric.margin, math.inf
-    if metric.direction == "lower":
-        return -math.inf, metric.margin
-    low, high = metric.acceptable
-    home = min(max(reference, low), high)
-    top = home + metric.margin if metric.symmetric else high
-    return home - metric.margin - reference, top - reference
+def _findings(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list[Finding], list[NotMeasured]]:
+    # A bootstrap cannot see a p below 1 / (rounds + 1), and the most severe of many comparisons needs one of alpha / many.
+    at_most = 3 * len(everything)
+    draws = Draws(seed, alpha, max(ROUNDS, math.ceil(2 * at_most / alpha)))
+    tried = {one.metric.name: trials(one, draws) for one in everything if not one.missing}
+    deciding = [trial for one in tried.values() for trial in one if not trial.metric.advisory]
+    adjusted = dict(zip(map(id, deciding), holm([trial.p for trial in deciding]), strict=True))
+    findings, not_measured = [], []
+    for one in everything:
+        reason = one.missing or _nothing_there(one)
+        if reason:
+            not_measured.append(NotMeasured(one.metric, reason))
+            continue
+        comparisons = tuple(
+            decided(trial, adjusted.get(id(trial), trial.p), alpha, len(deciding)) for trial in tried[one.metric.name]
+        )
+        findings.append(_finding(one, comparisons, draws))
+    return findings, not_measured
 
 
-def _finding(metric: Metric, values: dict[str, Values], seed: int) -> Finding:
-    own = estimate(values["candidate"], metric.statistic, seed)
-    levels = {name: estimate(array, metric.statistic, seed) for name, array in values.items()}
-    opponent = "reference" if "reference" in values else "floor" if "floor" in values else None
-    difference = (
-        estimate_difference(values["candidate"], values[opponent], metric.statistic, seed) if opponent else None
-    )
-    other = levels[opponent] if opponent else None
-    absolute = opponent is None or other is None or (opponent == "floor" and metric.against_floor == "absolute")
-    if own is None:
-        allowed, judged, how = metric.acceptable, None, "Nothing to measure in these replies, so it decides nothing."
-    elif absolute or other is None:
-        allowed, judged = metric.acceptable, own
-        how = f"Judged on its own: {_span(own)} within {_range(allowed)}."
-    else:
-        allowed = _against(metric, str(opponent), other.value)
-        judged = difference
-        how = f"Judged against the {opponent}: the difference may lie within {_range(allowed)}."
+def _nothing_there(one: Measured) -> str:
+    if any(_level(values, one.metric) is not None for values in one.values.values()):
+        return ""
+    return f"None of the {one.metric.over} asked has anything to judge here."
+
+
+def _level(values: Values, metric: Metric) -> float | None:
+    found = estimate(values, metric.statistic, 0, rounds=1)
+    return None if found is None else found.value
+
+
+def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -> Finding:
+    metric = one.metric
+    heard_twice = next((one.values[name] for name in ("reference", "golden", "candidate") if name in one.values))
+    by_chance = noise(heard_twice, metric, draws)
+    verdict, why, more, needed = _verdict(metric, comparisons, by_chance, heard_twice.shape[1])
     return Finding(
         metric=metric,
-        floor=_value(levels.get("floor")),
-        reference=_value(levels.get("reference")),
-        candidate=_value(own),
-        difference=_value(difference),
-        interval=None if difference is None else (difference.low, difference.high),
-        allowed=allowed,
-        verdict="pass" if judged is None else decide(judged, allowed),
-        explain=f"{metric.explain} {how}",
+        ceiling=one.ceiling,
+        noise=by_chance,
+        levels={name: _level(values, metric) for name, values in one.values.items()},
+        comparisons=comparisons,
+        verdict=verdict,
+        explain=f"{metric.explain} {why}".strip(),
+        more_samples=more,
+        clusters_needed=needed,
     )
 
 
-def _against(metric: Metric, opponent: str, level: float) -> Range:
-    if opponent == "floor" and metric.against_floor == "rise" and metric.rise is not None:
-        ceiling = metric.acceptable[1] - level if metric.direction == "band" else math.inf
-        return min(metric.rise, ceiling), ceiling
-    return allowed_difference(metric, level)
+def _verdict(
+    metric: Metric, comparisons: Sequence[Comparison], by_chance: float | None, samples: int
+) -> tuple[Verdict, str, int | None, int | None]:
+    """The verdict of all comparisons, why it is not clear, and what would make it so."""
+    if not comparisons:
+        return "inconclusive", "The candidate said nothing that can be judged here, and another voice did.", None, None
+    if any(one.verdict == "fail" for one in comparisons):
+        return "fail", "", None, None
+    relative = any(one.opponent in {"reference", "golden"} for one in comparisons)
+    if by_chance is not None and relative and by_chance > metric.margin:
+        more = max(math.ceil(samples * (by_chance / metric.margin) ** 2) - samples, 1)
+        why = (
+            f"Two hearings of one and the same voice lie up to {by_chance:.3f} apart, which is more than the margin of "
+            f"{metric.margin:.3f}: {_samples(more, metric)}"
+        )
+        return "inconclusive", why, more, None
+    open_ones = [one for one in comparisons if one.verdict == "inconclusive"]
+    if not open_ones:
+        return "pass", "", None, None
+    needed = [one.clusters_needed for one in open_ones if one.clusters_needed is not None]
+    more_samples = [one.more_samples for one in open_ones if one.more_samples is not None]
+    if needed:
+        return "inconclusive", _clusters(max(needed), open_ones[0].clusters, metric), None, max(needed)
+    if more_samples:
+        return "inconclusive", _sentence_case(_samples(max(more_samples), metric)), max(more_samples), None
+    return "inconclusive", "It lies on the very edge of what is allowed: no number of samples would tell.", None, None
 
 
-def decide(estimated: Estimate, allowed: Range) -> Verdict:
-    """Pass inside, fail outside, inconclusive across the edge, and never a pass on fewer than 12 prompts."""
-    low, high = allowed
-    slack = 1e-9
-    if estimated.high < low - slack or estimated.low > high + slack:
-        return "fail"
-    if estimated.low < low - slack or estimated.high > high + slack:
-        return "inconclusive"
-    return "pass" if estimated.prompts >= MIN_PROMPTS else "inconclusive"
+def _samples(more: int, metric: Metric) -> str:
+    return f"about {more} more {'sample' if more == 1 else 'samples'} a {_UNITS[metric.over]} would tell."
 
 
-def _overall(broken: Sequence[str], findings: Sequence[Finding]) -> Verdict:
+def _clusters(needed: int, now: int, metric: Metric) -> str:
+    if now < FEWEST[metric.over]:
+        return f"{now} {metric.over} are too few to let anything pass: it needs at least {FEWEST[metric.over]}."
+    return f"No number of samples would tell: it needs about {needed} {metric.over}, and there are {now}."
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _overall(rules: Sequence[RuleOutcome], findings: Sequence[Finding]) -> Verdict:
     verdicts = {finding.verdict for finding in findings if not finding.metric.advisory}
-    if broken or "fail" in verdicts:
+    if any(rule.broken for rule in rules) or "fail" in verdicts:
         return "fail"
-    return "inconclusive" if "inconclusive" in verdicts else "pass"
+    return "inconclusive" if "inconclusive" in verdicts or not verdicts else "pass"
+
+
+def _final(verdict: Verdict, rules: Sequence[RuleOutcome], findings: Sequence[Finding], share_seen: float) -> bool:
+    """Can the looks to come not change it? A pass and a fail stand, but a stray reply may yet drown in further good ones."""
+    if verdict == "pass" or share_seen == 1:
+        return True
+    failed = any(finding.verdict == "fail" and not finding.metric.advisory for finding in findings)
+    return failed or any(rule.stays_broken(share_seen) for rule in rules)
 
 
 def _reasons(findings: Sequence[Finding]) -> list[str]:
@@ -205,29 +255,32 @@ def _reasons(findings: Sequence[Finding]) -> list[str]:
 
 def sentence(finding: Finding) -> str:
     """The figures of one finding in words, for reasons and JUnit messages."""
-    parts = [f"candidate {_number(finding.candidate)}"]
-    if finding.reference is not None:
-        parts.append(f"reference {_number(finding.reference)}")
-    if finding.floor is not None:
-        parts.append(f"floor {_number(finding.floor)}")
-    if finding.interval is not None:
-        low, high = finding.interval
-        parts.append(f"difference {_number(finding.difference)} [{low:+.3f}, {high:+.3f}]")
-    return f"{', '.join(parts)} {finding.metric.unit}; allowed {_range(finding.allowed)}"
+    levels = [
+        f"{name} {finding.levels[name]:.3f}"
+        for name in ("candidate", "reference", "golden", "floor")
+        if finding.levels.get(name) is not None
+    ]
+    parts = [f"{', '.join(levels) or 'nothing measured'} {finding.metric.unit}"]
+    parts += [comparison_words(one) for one in finding.comparisons if one.verdict == finding.verdict]
+    why = finding.explain.removeprefix(finding.metric.explain).strip()
+    return f"{'; '.join(parts)}. {why}".strip()
 
 
-def _value(estimated: Estimate | None) -> float | None:
-    return None if estimated is None else estimated.value
+def comparison_words(one: Comparison) -> str:
+    """One comparison in words."""
+    low, high = one.interval
+    if one.opponent == "alone":
+        return f"its level [{low:.3f}, {high:.3f}] is judged by itself, allowed {range_words(one.allowed)}"
+    chance = f", p {one.p_adjusted:.4f} after Holm" if one.verdict == "fail" else ""
+    return (
+        f"against the {one.opponent} {one.difference:+.3f} [{low:+.3f}, {high:+.3f}], allowed "
+        f"{range_words(one.allowed, signed=True)}{chance}"
+    )
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
-
-
-def _span(estimated: Estimate) -> str:
-    return f"{estimated.value:.3f} [{estimated.low:.3f}, {estimated.high:.3f}]"
-
-
-def _range(allowed: Range) -> str:
-    low, high = ("any" if math.isinf(edge) else f"{edge:.3f}" for edge in allowed)
-    return f"[{low}, {high}]"
+def range_words(allowed: Range, *, signed: bool = False) -> str:
+    """What is allowed, open sides in words."""
+    low, high = (f"{edge:+.3f}" if signed else f"{edge:.3f}" for edge in allowed)
+    if math.isinf(allowed[0]):
+        return "anything" if math.isinf(allowed[1]) else f"at most {high}"
+    return f"at least {low}" if math.isinf(allowed[1]) else f"{low} to {high}"

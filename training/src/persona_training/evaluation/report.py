@@ -1,10 +1,14 @@
-"""The report: one dictionary in the shape of `lora_adapters/schema/report-v1.schema.json`, and the files made from it."""
+"""The report: one dictionary in the shape of `lora_adapters/schema/report-v1.schema.json`, and the files made from it.
+
+It holds every figure and the replies that changed most, and is small enough to be registered with the memory service; all replies
+stand in results.jsonl.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +19,21 @@ import numpy as np
 
 from persona_training.adapters import write_json
 from persona_training.errors import StorageError
-from persona_training.evaluation.battery import Battery, Probe
-from persona_training.evaluation.judgement import Finding, Judgement, Voices
+from persona_training.evaluation.battery import Battery, Dialogue, Probe
+from persona_training.evaluation.comparison import Comparison
+from persona_training.evaluation.hard_rules import HardFail, RuleOutcome
+from persona_training.evaluation.judgement import Finding, Judgement
 from persona_training.evaluation.junit import write_junit
+from persona_training.evaluation.markers import marker_count
 from persona_training.evaluation.page import write_page
+from persona_training.evaluation.transcript import Transcript
 from persona_training.generation import Sampling
 
 Report = dict[str, Any]
+
+MOST_REPLIES = 200  # rows side by side: about 150 kB with four voices; nobody reads further
+MOST_BROKEN = 20  # examples per hard rule; their number is in `hard_rules`
+VOICES = ("floor", "golden", "reference", "candidate")
 
 
 @dataclass(frozen=True)
@@ -48,35 +60,31 @@ class Setting:
     backend: str
     sampling: Sampling
     system_prompt_origin: str
+    dialogues: Sequence[Dialogue] = ()
 
 
 def build_report(
     setting: Setting,
-    voices: Voices,
+    said: Mapping[str, Transcript],
     judgement: Judgement,
     *,
     candidate: Named,
     reference: Named | None,
     floor: str,
+    golden: Named | None = None,
     now: datetime | None = None,
 ) -> Report:
     """Every figure of a judgement in the report's shape; numbers that cannot be JSON (infinities) become null."""
     created = now or datetime.now(UTC)
-    battery = setting.battery
     return {
         "schema": "casiopy/report-v1",
         "report_id": f"report-{created:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}",
         "candidate": candidate.as_dict(),
         "reference": None if reference is None else reference.as_dict(),
+        "golden": None if golden is None else golden.as_dict(),
         "floor": {"name": floor},
-        "battery": {
-            "name": battery.name,
-            "version": battery.version,
-            "sha256": battery.sha256,
-            "probes": len(setting.probes),
-            "samples": setting.samples,
-        },
+        "battery": _battery(setting),
         "seed": setting.seed,
         "serving": {
             "backend": setting.backend,
@@ -84,10 +92,30 @@ def build_report(
             "system_prompt": setting.system_prompt_origin,
         },
         "verdict": judgement.verdict,
+        "final": judgement.final,
+        "look": judgement.look,
+        "looks": judgement.looks,
         "reasons": judgement.reasons,
-        "hard_fails": [{"rule": f.rule, "probe": f.probe, "reply": f.reply} for f in judgement.hard_fails],
+        "hard_fails": _examples(judgement.hard_fails),
+        "hard_rules": [_rule(outcome) for outcome in judgement.rules],
         "metrics": [_metric(finding) for finding in judgement.findings],
-        "replies": _side_by_side(setting.probes, voices, judgement),
+        "not_measured": [
+            {"name": one.metric.name, "title": one.metric.title, "reason": one.reason} for one in judgement.not_measured
+        ],
+        "replies": _side_by_side(setting.probes, said, judgement)[:MOST_REPLIES],
+        "dialogues": _dialogues(setting, said),
+    }
+
+
+def _battery(setting: Setting) -> dict[str, Any]:
+    battery = setting.battery
+    return {
+        "name": battery.name,
+        "version": battery.version,
+        "sha256": battery.sha256,
+        "probes": len(setting.probes),
+        "samples": setting.samples,
+        "dialogues": len(setting.dialogues),
     }
 
 
@@ -101,66 +129,136 @@ def _sampling(sampling: Sampling) -> dict[str, float | int]:
     }
 
 
+def _examples(fails: Sequence[HardFail]) -> list[dict[str, str]]:
+    seen: Counter[str] = Counter()
+    kept = []
+    for fail in fails:
+        seen[fail.rule] += 1
+        if seen[fail.rule] <= MOST_BROKEN:
+            kept.append({"rule": fail.rule, "probe": fail.probe, "reply": fail.reply})
+    return kept
+
+
+def _rule(outcome: RuleOutcome) -> dict[str, Any]:
+    return {
+        "rule": outcome.rule.name,
+        "why": outcome.rule.why,
+        "count": outcome.count,
+        "replies": outcome.replies,
+        "conversations": outcome.conversations,
+        "tolerance": outcome.rule.tolerance,
+        "broken": outcome.broken,
+        "upper_bound": _number(outcome.upper_bound),
+    }
+
+
 def _metric(finding: Finding) -> dict[str, Any]:
     metric = finding.metric
+    first = finding.comparisons[0] if finding.comparisons else None
+    relative = None if first is None or first.opponent == "alone" else first
     return {
         "name": metric.name,
         "title": metric.title,
         "unit": metric.unit,
+        "over": metric.over,
         "direction": metric.direction,
-        "floor": _number(finding.floor),
-        "reference": _number(finding.reference),
-        "candidate": _number(finding.candidate),
-        "difference": _number(finding.difference),
-        "interval": None if finding.interval is None else [_number(edge) for edge in finding.interval],
+        "source": metric.source,
+        **{voice: _number(finding.levels.get(voice)) for voice in VOICES},
+        "ceiling": _number(finding.ceiling),
+        "noise": _number(finding.noise),
+        "difference": None if relative is None else _number(relative.difference),
+        "interval": None if relative is None else _edges(relative.interval),
         "margin": metric.margin,
         "advisory": metric.advisory,
-        "allowed": [_number(edge) for edge in finding.allowed],
+        "allowed": _edges(metric.acceptable if first is None else first.allowed),
+        "comparisons": [_comparison(one) for one in finding.comparisons],
         "verdict": finding.verdict,
+        "more_samples": finding.more_samples,
+        "clusters_needed": finding.clusters_needed,
         "explain": finding.explain,
     }
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    return {
+        "opponent": one.opponent,
+        "difference": _number(one.difference),
+        "interval": _edges(one.interval),
+        "allowed": _edges(one.allowed),
+        "p": _number(one.p),
+        "p_adjusted": _number(one.p_adjusted),
+        "clusters": one.clusters,
+        "verdict": one.verdict,
+    }
+
+
+def _edges(pair: tuple[float, float]) -> list[float | None]:
+    return [_number(edge) for edge in pair]
 
 
 def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
-def _side_by_side(probes: Sequence[Probe], voices: Voices, judgement: Judgement) -> list[dict[str, Any]]:
+def _side_by_side(
+    probes: Sequence[Probe], said: Mapping[str, Transcript], judgement: Judgement
+) -> list[dict[str, Any]]:
     """One row per probe and sample, the largest change of voice (in the style classifier's log-odds) first."""
-    other = judgement.style.get("reference", judgement.style.get("floor"))
-    own = judgement.style["candidate"]
-    change = np.zeros_like(own) if other is None else np.abs(own - other)
+    own = judgement.style.get("candidate")
+    other = next((judgement.style[name] for name in ("reference", "golden", "floor") if name in judgement.style), None)
+    samples = said["candidate"].samples
+    change = np.zeros((len(probes), samples)) if own is None or other is None else np.abs(own - other)
     rows = [
         {
             "probe": probe.id,
             "facet": probe.facet,
             "prompt": probe.prompt,
             "sample": sample,
-            "floor": None if voices.floor is None else voices.floor[i][sample],
-            "reference": None if voices.reference is None else voices.reference[i][sample],
-            "candidate": voices.candidate[i][sample],
-            "change": round(float(change[i, sample]), 3),
+            **{voice: said[voice].replies[i][sample] if voice in said else None for voice in VOICES},
+            "change": round(float(np.nan_to_num(change[i, sample])), 3),
         }
         for i, probe in enumerate(probes)
-        for sample in range(len(voices.candidate[i]))
+        for sample in range(samples)
     ]
     return sorted(rows, key=lambda row: (-float(str(row["change"])), str(row["probe"])))
 
 
+def _dialogues(setting: Setting, said: Mapping[str, Transcript]) -> list[dict[str, Any]]:
+    """The first hearing of every dialogue turn by turn, and how much of her there was in each turn of all hearings."""
+    heard = [name for name in ("golden", "reference", "candidate") if name in said and said[name].turns]
+    if "candidate" not in heard:
+        return []
+    return [
+        {
+            "dialogue": dialogue.id,
+            "mood": dialogue.mood,
+            "turns": [
+                {"viewer": line, **{name: said[name].turns[i][0][turn] for name in heard}}
+                for turn, line in enumerate(dialogue.turns)
+            ],
+            "markers": {name: _markers(said[name].turns[i], setting.battery) for name in heard},
+        }
+        for i, dialogue in enumerate(setting.dialogues)
+    ]
+
+
+def _markers(hearings: Sequence[Sequence[str]], battery: Battery) -> list[float]:
+    counts = [[marker_count(reply, battery.markers) for reply in turns] for turns in hearings]
+    return [round(float(mean), 3) for mean in np.mean(counts, axis=0)]
+
+
 def write_report(folder: Path, report: Report) -> Mapping[str, Path]:
-    """Write report.json, results.jsonl, junit.xml and report.html into a folder; returns their paths by name.
+    """Write summary.json, junit.xml and report.html into a folder; returns their paths by name.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {name: folder / name for name in ("report.json", "results.jsonl", "junit.xml", "report.html")}
-        lines = (json.dumps(row, ensure_ascii=False) for row in report["replies"])
-        paths["results.jsonl"].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        paths = {name: folder / name for name in ("summary.json", "junit.xml", "report.html")}
         write_junit(paths["junit.xml"], report)
         write_page(paths["report.html"], report)
     except OSError as error:
         raise StorageError(f"Cannot write the report into {folder}: {error.strerror}. Choose --output-dir.") from error
-    write_json(paths["report.json"], report)
+    write_json(paths["summary.json"], report)
     return paths
