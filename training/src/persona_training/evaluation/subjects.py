@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from persona_training.adapters import Manifest, adapters_in, read_adapter
+from persona_training.adapters import Manifest, adapter_chain, adapters_in, finished_adapter, read_adapter
 from persona_training.errors import AdapterError
+from persona_training.evaluation.joins import Join, find_join, read_join
+from persona_training.ollama.ledger import entries
 
-Backend = Literal["transformers", "ollama"]
+Backend = Literal["transformers", "ollama", "openai"]
 
 _WEEK_TAG = re.compile(r"^(?P<name>[\w./-]+):week(?P<week>\d{1,2})$")
 
@@ -23,9 +25,10 @@ class Subject:
     Attributes:
         name: as asked for: an adapter id, a folder, a tag.
         backend: where it replies.
-        folder: the adapter folder, None for a tag that no adapter here is known for.
-        manifest: of that adapter.
+        folder: the adapter folder, or that of a join; None for a tag that no adapter here is known for.
+        manifest: of that adapter; None for a join.
         reason: why this backend and adapter were chosen.
+        join: several layers as one adapter, where that is what is judged.
     """
 
     name: str
@@ -33,15 +36,18 @@ class Subject:
     folder: Path | None
     manifest: Manifest | None
     reason: str
+    join: Join | None = None
 
     @property
     def adapter_id(self) -> str | None:
-        """The adapter's id, or None."""
+        """The adapter's id; None for a join, which has none of its own."""
         return None if self.manifest is None else str(self.manifest["adapter_id"])
 
     @property
     def weights_sha256(self) -> str | None:
         """Hash of the adapter's weights, or None."""
+        if self.join is not None:
+            return self.join.weights_sha256
         if self.manifest is None or self.manifest["weights"] is None:
             return None
         return str(self.manifest["weights"]["sha256"])
@@ -100,7 +106,11 @@ def find_subject(
     folder = find_adapter(name, adapters_dir)
     if folder is not None and wanted != "ollama":
         return Subject(name, "transformers", folder, read_adapter(folder), f"{folder} is an adapter folder")
-    if folder is None and wanted != "transformers" and tag_is_served(name):
+    joined = find_join(name, adapters_dir)
+    if joined is not None and wanted != "ollama":
+        join = read_join(joined)
+        return Subject(name, "transformers", joined, None, f"{joined} is a join of {join.names}", join)
+    if folder is None and joined is None and wanted != "transformers" and tag_is_served(name):
         known = adapter_of_tag(name)
         home = find_adapter(known, adapters_dir) if known else None
         told = f"deployed from {known}" if known else "of unknown origin"
@@ -125,12 +135,45 @@ def _nobody(name: str, adapters_dir: Path) -> AdapterError:
 
 
 def default_baseline(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
-    """What an adapter is compared with when nobody says: its parent; layer 1 has none and must rise above the base."""
-    if subject.manifest is None or subject.manifest["parent"] is None:
+    """What an adapter is compared with when nobody says, and why.
+
+    What is live now, if it is another version on the same base; else the layer it was trained on. A layer 1 is compared with
+    the layer 1 beneath what is live, and has to rise above the base where nothing is. A join is compared with the newest
+    of its layers that is no skill, if that is not all of it.
+
+    Raises:
+        AdapterError: the parent is gone.
+    """
+    if subject.join is not None:
+        return subject.join.ground(adapters_dir)
+    if subject.manifest is None:
         return None, "no parent: it must rise above the base model"
+    live, why_not = _live(subject, adapters_dir)
+    if live is not None:
+        return live, f"what is live: {live.name}"
+    if subject.manifest["parent"] is None:
+        return None, f"no parent, and {why_not}: it must rise above the base model"
     parent = adapters_dir / subject.manifest["parent"]["adapter_id"]
     if not (parent / "manifest.json").is_file():
         raise AdapterError(
             f"The parent {parent.name} of {subject.adapter_id} is not in {adapters_dir}. Restore it or give --baseline."
         )
-    return parent, f"the layer it was trained on: {parent.name}"
+    return parent, f"the layer it was trained on: {parent.name} ({why_not})"
+
+
+def _live(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
+    """The adapter behind what was deployed last, or None and the reason why it is not what to compare with."""
+    ledger = entries(adapters_dir)
+    if not ledger:
+        return None, "nothing is live"
+    adapter_id = ledger[-1].get("adapter_id")
+    if not adapter_id or not (adapters_dir / str(adapter_id) / "manifest.json").is_file():
+        return None, f"what is live, {adapter_id or ledger[-1].get('tag')}, is not in {adapters_dir}"
+    stack = adapter_chain(adapters_dir / str(adapter_id))
+    live = stack[0] if subject.layer == 1 else stack[-1]
+    manifest = finished_adapter(live)
+    if manifest["weights"]["sha256"] == subject.weights_sha256:
+        return None, "it is what is live itself"
+    if subject.manifest is not None and manifest["base_model"]["sha256"] != subject.manifest["base_model"]["sha256"]:
+        return None, f"what is live, {live.name}, stands on another base"
+    return live, ""
