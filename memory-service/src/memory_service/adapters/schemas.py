@@ -150,7 +150,7 @@ class ModelRef(_Open):
 
 
 class GateReport(_Document):
-    """lora_adapters/<adapter_id>/report.json; what the service reads of it, the rest is kept as it is."""
+    """lora_adapters/<adapter_id>/summary.json; what the service reads of it, the rest is kept as it is."""
 
     schema_: Literal["casiopy/report-v1"] = Field(alias="schema")
     report_id: str = Field(min_length=1, max_length=200)

@@ -20,11 +20,10 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from memory_service.db import Database, despite_others, normal_url
-from memory_service.embeddings.embedder import EMBEDDING_ERRORS, Embedder
+from memory_service.embeddings.embedder import Embedder, Vectors
 from memory_service.embeddings.registry import activate, active_model, known_as, prepare_model
 from memory_service.embeddings.sources import SOURCES, Source
-from memory_service.embeddings.texts import passages
-from memory_service.embeddings.vectors import vector_text
+from memory_service.embeddings.vectors import vectors_of
 from memory_service.models import Embedding, EmbeddingModel, Owner, RecallDocument
 from memory_service.worker import repository
 
@@ -191,7 +190,7 @@ class Reembedding:
                 rows = await _without_vector(connection, source, model_id, after)
             if not rows:
                 return
-            vectors, refused = await self._vectors(source, rows)
+            vectors, refused = await vectors_of(source, rows, self._embed)
             await despite_others(partial(self._keep, owner, source, vectors, model_id))
             known = self.failed.setdefault((owner, source.name), [])
             fresh = [one for one in refused if one not in known]
@@ -220,20 +219,8 @@ class Reembedding:
             if made:
                 await connection.execute(insert(Embedding).values(embedding=as_vector).on_conflict_do_nothing(), made)
 
-    async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[Mapping[UUID, list[str]], list[UUID]]:
-        """Vectors by row (all of it, then its passages), as PostgreSQL reads them; and the rows that cannot be embedded."""
-        texts = [[whole, *passages(whole)] for whole in map(source.text, rows)]
-        flat = [one for some in texts for one in some]
-        try:
-            made = await asyncio.to_thread(self.embedder.embed, flat, "memory")
-        except EMBEDDING_ERRORS:
-            if len(rows) == 1:
-                log.exception("The text of %s in %s cannot be embedded", rows[0].id, source.name)
-                return {}, [rows[0].id]
-            parts = [await self._vectors(source, [row]) for row in rows]
-            return {one: v for found, _ in parts for one, v in found.items()}, [one for _, no in parts for one in no]
-        vectors = iter(made.tolist())
-        return {row.id: [vector_text(next(vectors)) for _ in some] for row, some in zip(rows, texts, strict=True)}, []
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
+        return await asyncio.to_thread(self.embedder.embed, texts, "memory")
 
     async def _settle(self, connection: AsyncConnection, owner: str, source: Source, model_id: int) -> int:
         """Hand what has no vector of the model to the worker; say of what cannot have one that it failed."""

@@ -15,15 +15,13 @@ from uuid import UUID
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 from sqlalchemy import select, text
-from sqlalchemy.engine import Row
 
 from memory_service.db import Database, despite_others
 from memory_service.embeddings.background import BackgroundEmbedder
-from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady
+from memory_service.embeddings.embedder import EmbedderNotReady, Vectors
 from memory_service.embeddings.queue import EmbedJob, enqueue
-from memory_service.embeddings.sources import SOURCES, Source
-from memory_service.embeddings.texts import passages
-from memory_service.embeddings.vectors import vector_text
+from memory_service.embeddings.sources import SOURCES
+from memory_service.embeddings.vectors import vectors_of
 from memory_service.models import Owner
 from memory_service.worker import repository
 
@@ -118,7 +116,7 @@ class EmbeddingWork:
         async with self.database.transaction(order.asked.owner) as connection:
             ids = [one for each in together for one in each.asked.ids]
             rows = await repository.waiting(connection, order.asked.source, ids, self.in_flight, _BATCH)
-        made = _Made(*await self._vectors(order.asked.source, rows)) if rows else None
+        made = _Made(*await vectors_of(order.asked.source, rows, self._embed)) if rows else None
         self.in_flight |= {row.id for row in rows}
         for one in together:
             # Fewer than a batch: nothing else of this owner waited.
@@ -202,21 +200,8 @@ class EmbeddingWork:
             result.cancel()
             told.cancel()
 
-    async def _vectors(self, source: Source, rows: Sequence[Row[Any]]) -> tuple[dict[UUID, list[str]], list[UUID]]:
-        """Vectors by row (all of it, then its passages), as PostgreSQL reads them; and the rows that cannot be embedded."""
-        texts = [[whole, *passages(whole)] for whole in map(source.text, rows)]
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
         try:
-            made = await self._unless_stopping(self.embedder.embed([one for some in texts for one in some], "memory"))
+            return await self._unless_stopping(self.embedder.embed(texts, "memory"))
         except EmbedderNotReady as error:
             raise RetryRequested(timedelta(seconds=1), str(error)) from error
-        except EMBEDDING_ERRORS:
-            if len(rows) == 1:
-                log.exception(
-                    "A text cannot be embedded; embedding_status of %s in %s is now 'failed'", rows[0].id, source.name
-                )
-                return {}, [rows[0].id]
-            half = len(rows) // 2
-            left, right = [await self._vectors(source, part) for part in (rows[:half], rows[half:])]
-            return left[0] | right[0], left[1] + right[1]
-        vectors = iter(made.tolist())
-        return {row.id: [vector_text(next(vectors)) for _ in some] for row, some in zip(rows, texts, strict=True)}, []
