@@ -73,8 +73,7 @@ def estimate(
     known = known[~np.isnan(known)]
     if not len(known):
         return None
-    draws = _draws(len(known), seed, rounds)
-    return _estimate(float(_over(known, statistic)), _over(known[draws], statistic), len(known), tail)
+    return _estimate(_over(known, statistic), _resampled(known, statistic, seed, rounds), len(known), tail)
 
 
 def estimate_difference(
@@ -98,9 +97,8 @@ def estimate_difference(
     ours, theirs = ours[both], theirs[both]
     if not len(ours):
         return None
-    draws = _draws(len(ours), seed, rounds)
-    value = float(_over(ours, statistic) - _over(theirs, statistic))
-    spread = _over(ours[draws], statistic) - _over(theirs[draws], statistic)
+    value = _over(ours, statistic) - _over(theirs, statistic)
+    spread = _resampled(ours, statistic, seed, rounds) - _resampled(theirs, statistic, seed, rounds)
     return _estimate(value, spread, len(ours), tail)
 
 
@@ -133,9 +131,21 @@ def _draws(clusters: int, seed: int, rounds: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, clusters, size=(rounds, clusters))
 
 
-def _over(values: NDArray[np.float64], statistic: Statistic) -> NDArray[np.float64]:
-    reduced = np.median(values, axis=-1) if statistic == "median" else np.mean(values, axis=-1)
-    return np.asarray(reduced, dtype=np.float64)
+@lru_cache(maxsize=8)
+def _weights(clusters: int, seed: int, rounds: int) -> NDArray[np.float64]:
+    """The same draws as the share each cluster has in each round: a mean is then one product of matrices."""
+    flat = _draws(clusters, seed, rounds) + clusters * np.arange(rounds)[:, None]
+    return np.bincount(flat.ravel(), minlength=rounds * clusters).reshape(rounds, clusters) / clusters
+
+
+def _resampled(values: NDArray[np.float64], statistic: Statistic, seed: int, rounds: int) -> NDArray[np.float64]:
+    if statistic == "mean":
+        return np.asarray(_weights(len(values), seed, rounds) @ values, dtype=np.float64)
+    return np.asarray(np.median(values[_draws(len(values), seed, rounds)], axis=1), dtype=np.float64)
+
+
+def _over(values: NDArray[np.float64], statistic: Statistic) -> float:
+    return float(np.median(values) if statistic == "median" else np.mean(values))
 
 
 def _estimate(value: float, rounds: NDArray[np.float64], clusters: int, tail: float) -> Estimate:

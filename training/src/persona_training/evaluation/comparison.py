@@ -195,7 +195,7 @@ def _what_would_tell(trial: Trial, alpha: float, comparisons: int) -> tuple[int 
 
 
 def noise(values: Values, metric: Metric, draws: Draws) -> float | None:
-    """How far two hearings of one voice lie apart by chance, at most (the half-width of the 90 % interval); None for one sample.
+    """How far two hearings of one voice lie apart by chance: half-width of the 90 % interval; None for one sample.
 
     The odd samples are compared with the even ones. Each half has fewer samples than a real comparison, so its noise is scaled
     to as many as there are.

@@ -1,9 +1,9 @@
 """The verdict: pass, fail or inconclusive, per metric and over all.
 
-A metric fails when one of its comparisons lies outside what is allowed and chance is no explanation, with Holm's correction over
-every comparison that decides; it passes when every comparison's whole interval lies inside (an intersection-union test, Berger
-1982, which needs no correction); otherwise it is inconclusive and says what would tell. The candidate fails when a hard rule is
-broken or one metric fails, is inconclusive when one metric is, and passes otherwise.
+A metric fails when one of its comparisons lies outside what is allowed and chance is no explanation, with Holm's correction
+over every comparison that decides; it passes when every comparison's whole interval lies inside (an intersection-union test,
+Berger 1982, which needs no correction); otherwise it is inconclusive and says what would tell. The candidate fails when a hard
+rule is broken or one metric fails, is inconclusive when one metric is, and passes otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from persona_training.evaluation.comparison import (
     Comparison,
     Draws,
     Opponent,
-    Trial,
     Verdict,
     decided,
     noise,
@@ -121,7 +120,7 @@ def judge(
         raise ValueError("A judgement needs a candidate and a look between 1 and the number of looks.")
     alpha = TAIL / looks
     everything = measured(exam, said)
-    findings, not_measured = _findings(everything, seed, alpha)
+    findings, not_measured = weigh(everything, seed, alpha)
     fails = find_hard_fails(exam, said["candidate"], system_prompt)
     rules = outcomes(fails, said["candidate"])
     verdict = _overall(rules, findings)
@@ -139,7 +138,8 @@ def judge(
     )
 
 
-def _findings(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list[Finding], list[NotMeasured]]:
+def weigh(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list[Finding], list[NotMeasured]]:
+    """Decide every metric at the level `alpha`, all of them together; what was not measured comes second, with its reason."""
     # A bootstrap cannot see a p below 1 / (rounds + 1), and the most severe of many comparisons needs one of alpha / many.
     at_most = 3 * len(everything)
     draws = Draws(seed, alpha, max(ROUNDS, math.ceil(2 * at_most / alpha)))
@@ -172,7 +172,7 @@ def _level(values: Values, metric: Metric) -> float | None:
 
 def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -> Finding:
     metric = one.metric
-    heard_twice = next((one.values[name] for name in ("reference", "golden", "candidate") if name in one.values))
+    heard_twice = next(one.values[name] for name in ("reference", "golden", "candidate") if name in one.values)
     by_chance = noise(heard_twice, metric, draws)
     verdict, why, more, needed = _verdict(metric, comparisons, by_chance, heard_twice.shape[1])
     return Finding(

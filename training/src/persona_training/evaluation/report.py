@@ -1,7 +1,7 @@
 """The report: one dictionary in the shape of `lora_adapters/schema/report-v1.schema.json`, and the files made from it.
 
-It holds every figure and the replies that changed most, and is small enough to be registered with the memory service; all replies
-stand in results.jsonl.
+It holds every figure and the replies that changed most, and is small enough to be registered with the memory service; all
+replies stand in results.jsonl.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _dialogues(setting: Setting, said: Mapping[str, Transcript]) -> list[dict[st
                 {"viewer": line, **{name: said[name].turns[i][0][turn] for name in heard}}
                 for turn, line in enumerate(dialogue.turns)
             ],
-            "markers": {name: _markers(said[name].turns[i], setting.battery) for name in heard},
+            "voice": {name: _markers(said[name].turns[i], setting.battery) for name in heard},
         }
         for i, dialogue in enumerate(setting.dialogues)
     ]
