@@ -34,7 +34,7 @@ class Told:
         """Each layer's gate report."""
         adapters = self.manifests("lora_adapters")
         folder = self.folder / "lora_adapters"
-        return {a["layer"]: json.loads((folder / a["adapter_id"] / "report.json").read_text()) for a in adapters}
+        return {a["layer"]: json.loads((folder / a["adapter_id"] / "summary.json").read_text()) for a in adapters}
 
 
 def demo(environment: dict[str, str]) -> str:

@@ -59,7 +59,7 @@ def judge(stack: Stack, progress: Progress) -> None:
     """The personality gate on both layers, each beside the untrained base."""
     title(stack, "7 · Judge: is she still herself, and not stupid?")
     for adapter_id in progress.adapters.values():
-        if adapter_id in progress.judged and (stack.adapters / adapter_id / "report.json").is_file():
+        if adapter_id in progress.judged and (stack.adapters / adapter_id / "summary.json").is_file():
             stack.console.print(f"  {adapter_id} has its report already.")
             continue
         _script(stack, "test_personality.py", "--model", adapter_id, "--save-report", accept=_VERDICTS)

@@ -231,7 +231,7 @@ def write_report(folder: Path, adapter_id: str, verdict: str = "pass") -> Json:
             ),
         ],
     }
-    write_json(folder / adapter_id / "report.json", report)
+    write_json(folder / adapter_id / "summary.json", report)
     script = "<script>document.title='ran'</script>"
     page = f"<!doctype html><title>Report</title><style>h1{{color:teal}}</style><h1>Report</h1>{script}"
     (folder / adapter_id / "report.html").write_text(page, encoding="utf-8")

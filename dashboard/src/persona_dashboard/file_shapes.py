@@ -293,7 +293,7 @@ class Replies(Shape):
 
 
 class GateReport(Shape):
-    """lora_adapters/<adapter_id>/report.json"""
+    """lora_adapters/<adapter_id>/summary.json"""
 
     report_id: str
     created_at: datetime

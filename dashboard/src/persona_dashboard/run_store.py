@@ -13,6 +13,7 @@ from persona_dashboard.metrics_tail import MetricsTail
 # Training rewrites run.json at least every 5 s; six missed beats are no longer a busy disk.
 DEAD_AFTER_SECONDS = 30.0
 ALIVE = frozenset({"queued", "running"})
+REPORTS = ("summary.json", "report.json")
 ENDED = frozenset({"finished", "interrupted", "failed", "dead"})
 
 
@@ -72,12 +73,13 @@ class RunStore(Folder):
         return MetricsTail(self.file(adapter_id, "metrics.jsonl"))
 
     def report(self, adapter_id: str) -> Reading[GateReport]:
-        """The gate's report on an adapter."""
-        return self.read(adapter_id, "report.json", GateReport)
+        """The gate's report on an adapter; older ones are called report.json."""
+        name = next((name for name in REPORTS if self.file(adapter_id, name).is_file()), REPORTS[0])
+        return self.read(adapter_id, name, GateReport)
 
     def reports(self) -> dict[str, Reading[GateReport]]:
         """Every gate report by its adapter's id."""
-        return {adapter_id: self.report(adapter_id) for adapter_id in self.ids("report.json")}
+        return {adapter_id: self.report(adapter_id) for adapter_id in self.ids(*REPORTS)}
 
     def report_page(self, adapter_id: str) -> Path | None:
         """The self-contained report.html, or None."""

@@ -23,7 +23,7 @@ SEAMS = [
     ("exports/schema/dataset-v1.schema.json", DatasetManifest, f"exports/{DATASET}/manifest.json"),
     ("lora_adapters/schema/adapter-v1.schema.json", AdapterManifest, f"lora/{TRAINED}/manifest.json"),
     ("lora_adapters/schema/adapter-v1.schema.json", AdapterManifest, f"lora/{RUNNING}/manifest.json"),
-    ("lora_adapters/schema/report-v1.schema.json", GateReport, f"lora/{TRAINED}/report.json"),
+    ("lora_adapters/schema/report-v1.schema.json", GateReport, f"lora/{TRAINED}/summary.json"),
     ("lora_adapters/schema/run-v1.schema.json", RunHeartbeat, f"lora/{RUNNING}/run.json"),
     ("lora_adapters/schema/metrics-v1.schema.json", Metric, f"lora/{RUNNING}/metrics.jsonl"),
 ]

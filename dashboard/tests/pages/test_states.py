@@ -145,7 +145,7 @@ def test_a_dataset_only_the_service_has_is_shown_from_there(full: House) -> None
 
 
 def test_long_reports_fold_their_least_changed_replies(full: House) -> None:
-    path = full.adapters / TRAINED / "report.json"
+    path = full.adapters / TRAINED / "summary.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     report["replies"] = [{**report["replies"][0], "probe": f"p{n}"} for n in range(30)]
     path.write_text(json.dumps(report), encoding="utf-8")
@@ -156,12 +156,12 @@ def test_long_reports_fold_their_least_changed_replies(full: House) -> None:
 
 
 def test_damaged_files_are_named_and_the_rest_is_shown(full: House) -> None:
-    (full.adapters / TRAINED / "report.json").write_text('{"verdict": "pass"', encoding="utf-8")
+    (full.adapters / TRAINED / "summary.json").write_text('{"verdict": "pass"', encoding="utf-8")
     (full.exports / ALL["ExportPage"].rpartition("/")[2] / "manifest.json").write_text("[]", encoding="utf-8")
     (full.adapters / RUNNING / "run.json").write_text('{"status": 7}', encoding="utf-8")
     client = full.app.test_client()
     gate = client.get("/gate").text
-    assert f"{TRAINED}/report.json" in gate
+    assert f"{TRAINED}/summary.json" in gate
     assert "personality-20260126T100000" in gate
     assert "manifest.json" in client.get("/exports").text
     assert "personality-11aa22bb" in client.get("/exports").text
