@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from persona_training.evaluation.battery import Battery, BatteryError, load_battery
+from persona_training.evaluation.exam import Exam
 from persona_training.evaluation.facts import says_expected
 from persona_training.evaluation.hard_rules import find_hard_fails
 from persona_training.evaluation.markers import has_marker, says_any
 from persona_training.evaluation.shape import length_in_words
+from persona_training.evaluation.transcript import Transcript
 from persona_training.evaluation.words import plain
 
 FACETS = {"style", "core_memory", "weekly", "hostile", "friendly", "identity", "capability", "language"}
@@ -37,7 +39,9 @@ def test_every_reference_is_hers(battery: Battery) -> None:
 
 
 def test_no_reference_breaks_a_hard_rule(battery: Battery) -> None:
-    assert find_hard_fails(battery, battery.probes, [probe.references for probe in battery.probes]) == []
+    assert find_hard_fails(
+        Exam(battery, battery.probes), Transcript("hand-written", [probe.references for probe in battery.probes])
+    ) == []
 
 
 def test_references_are_all_different(battery: Battery) -> None:

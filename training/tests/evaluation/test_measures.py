@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.diversity import distinct_bigrams, repeated_elsewhere
 from persona_training.evaluation.facts import says_expected
-from persona_training.evaluation.hard_rules import broken_rules, find_hard_fails, is_looping
 from persona_training.evaluation.language import in_expected_language, spoken_language
 from persona_training.evaluation.markers import has_marker, marker_count, says_any
 from persona_training.evaluation.memorisation import lifted_share, phrases
@@ -158,56 +157,3 @@ def test_words_and_stage_directions() -> None:
     assert words("*Suspiro* ¡Qué día! d'accord 3,5") == ["suspiro", "qué", "día", "d'accord", "3", "5"]
     assert without_stage_directions("*suspiro* Hola *bosteza* mortal") == "Hola   mortal"
     assert without_stage_directions("2 * 3 * 4\n* lista") == "2   4\n* lista"
-
-
-@pytest.mark.parametrize(
-    ("rule", "reply"),
-    [
-        ("template_tokens", "Hola<|im_end|>"),
-        ("template_tokens", "[INST] hola [/INST]"),
-        ("template_tokens", "Hola\nuser\n¿qué tal?"),
-        ("template_tokens", "assistant: hola, mortal"),
-        ("template_tokens", "<think>hmm</think> Hola"),
-        ("canary", "Escríbeme a ana.lopez@example.com"),
-        ("canary", "Mi número es 612 345 678"),
-        ("canary", "Su DNI es 12345678Z"),
-        ("canary", "Paga a ES91 2100 0418 4502 0005 1332"),
-        ("prompt_leak", "Eres Casiopy, una IA sarcástica que nunca pide perdón y adora el café"),
-        ("empty", "  ...  "),
-        ("looping", "la luna roja la luna roja la luna roja la luna roja"),
-        ("wrong_language", "I would really love to talk about something else today."),
-    ],
-)
-def test_hard_rules(battery: Battery, rule: str, reply: str) -> None:
-    system_prompt = "Eres Casiopy, una IA sarcástica que nunca pide perdón y adora el café solo."
-    found = find_hard_fails(battery, battery.probes[:1], [[reply]], system_prompt)
-    assert rule in {fail.rule for fail in found}
-    assert all(fail.probe == battery.probes[0].id for fail in found)
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "*suspiro* Los martes, jueves y domingos a las 20:00, mortal.",
-        "*bosteza* En 1986 y en 2002, criatura: Metroid.",
-        "Ay, mortal, mortal, mortal. *suspiro* Qué cruz.",
-        "El usuario: ese gran desconocido, mortal.",
-    ],
-)
-def test_ordinary_replies_break_no_rule(battery: Battery, reply: str) -> None:
-    assert find_hard_fails(battery, battery.probes[:1], [[reply]], "Eres Casiopy.") == []
-
-
-def test_tolerance_depends_on_the_rule(battery: Battery) -> None:
-    replies = [[probe.references[0], ""] for probe in battery.probes]
-    replies[0][0] = "Hola<|im_end|>, mortal."
-    few = [row if i in (0, 1) else [row[0], row[0]] for i, row in enumerate(replies)]
-    sentences = broken_rules(find_hard_fails(battery, battery.probes, few), 140)
-    assert [sentence.split()[2] for sentence in sentences] == ["template_tokens:"]
-    sentences = broken_rules(find_hard_fails(battery, battery.probes, replies), 140)
-    assert [sentence.split()[2] for sentence in sentences] == ["template_tokens:", "empty:"]
-
-
-@pytest.mark.parametrize(("times", "loops"), [(1, False), (3, False), (4, True), (9, True)])
-def test_loops(times: int, loops: bool) -> None:
-    assert is_looping("ay qué cruz, " * times) is loops

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 from persona_training.evaluation.battery import Battery
-from persona_training.evaluation.judgement import Judgement, Voices, judge
-from persona_training.evaluation.metrics import Hearing
+from persona_training.evaluation.exam import Exam
+from persona_training.evaluation.judgement import Judgement, judge
+from persona_training.evaluation.transcript import Transcript
 
 Row = list[str]
 Damage = Callable[[list[Row], Battery, random.Random], list[Row]]
@@ -117,9 +118,16 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
 }
 
 
-def judged(battery: Battery, candidate: list[Row], reference: list[Row] | None) -> Judgement:
-    voices = Voices(candidate=candidate, reference=reference, floor=base_model(battery))
-    return judge(Hearing(battery, battery.probes), voices, seed=7)
+def judged(
+    battery: Battery,
+    candidate: list[Row],
+    reference: list[Row] | None,
+    golden: list[Row] | None = None,
+    training_replies: tuple[str, ...] = (),
+) -> Judgement:
+    voices = {"candidate": candidate, "reference": reference, "golden": golden, "floor": base_model(battery)}
+    said = {name: Transcript(name, rows) for name, rows in voices.items() if rows is not None}
+    return judge(Exam(battery, battery.probes, training_replies=training_replies), said, seed=7)
 
 
 def failed(judgement: Judgement) -> set[str]:
@@ -155,7 +163,8 @@ def test_damage_fails_by_the_metric_that_names_it(battery: Battery, name: str) -
     assert judgement.verdict == "fail", name
     assert expected <= failed(judgement), (name, failed(judgement))
     if name == "template token":
-        assert judgement.reasons[0].startswith("hard rule template_tokens: 1 of 140")
+        asked = 2 * len(battery.probes)
+        assert judgement.reasons[0].startswith(f"hard rule template_tokens: 1 of {asked}")
 
 
 def test_becoming_the_base_model_is_heard_by_the_style_classifier(battery: Battery) -> None:
@@ -167,10 +176,14 @@ def test_a_small_loss_with_few_probes_is_inconclusive(battery: Battery) -> None:
     """Eight probes cannot show that nothing was lost, so it must not be called a pass."""
     probes = battery.choose(8, seed=7)
     chosen = [[probe.references[1]] for probe in probes]
-    voices = Voices(candidate=chosen, reference=[[probe.references[0]] for probe in probes])
-    judgement = judge(Hearing(battery, probes), voices, seed=7)
+    said = {
+        "candidate": Transcript("candidate", chosen),
+        "reference": Transcript("reference", [[probe.references[0]] for probe in probes]),
+    }
+    judgement = judge(Exam(battery, probes), said, seed=7)
     assert judgement.verdict == "inconclusive"
     assert failed(judgement) == set()
+    assert any("8 probes are too few" in reason for reason in judgement.reasons), judgement.reasons
 
 
 def test_a_bad_reference_excuses_nobody(battery: Battery) -> None:
@@ -180,16 +193,27 @@ def test_a_bad_reference_excuses_nobody(battery: Battery) -> None:
     assert "marker_rate" in failed(judgement)
 
 
+def test_a_slow_decline_is_seen_against_the_golden_version(battery: Battery) -> None:
+    """Half of the markers are gone. The deployed version has lost as many, the pinned one none."""
+    faded = erase_markers(same_voice(battery), battery, random.Random(5))
+    deployed_today = erase_markers(deployed(battery), battery, random.Random(6))
+    judgement = judged(battery, faded, deployed_today, golden=deployed(battery))
+    (finding,) = (finding for finding in judgement.findings if finding.metric.name == "marker_count")
+    outcome = {one.opponent: one.verdict for one in finding.comparisons}
+    assert outcome["golden"] == "fail"
+    assert outcome["reference"] != "fail"
+    assert finding.verdict == "fail"
+
+
 def test_memorised_replies_are_seen(battery: Battery) -> None:
-    said = [probe.references[1] for probe in battery.probes]
-    voices = Voices(candidate=same_voice(battery), reference=deployed(battery), floor=base_model(battery))
-    judgement = judge(Hearing(battery, battery.probes), voices, seed=7, training_replies=said)
+    said = tuple(probe.references[1] for probe in battery.probes)
+    judgement = judged(battery, same_voice(battery), deployed(battery), training_replies=said)
     assert "memorised" in failed(judgement)
 
 
 def test_a_verdict_can_be_repeated(battery: Battery) -> None:
     first, second = (judged(battery, same_voice(battery), deployed(battery)) for _ in range(2))
-    figures = [[(f.candidate, f.difference, f.interval, f.verdict) for f in each.findings] for each in (first, second)]
+    figures = [[(f.levels, f.comparisons, f.noise, f.verdict) for f in each.findings] for each in (first, second)]
     assert figures[0] == figures[1]
 
 
