@@ -30,6 +30,7 @@ COMMANDS = (
     CommandAt("persona_training.evaluation.command", "gate"),
     CommandAt("persona_training.evaluation.pin_command", "pin"),
     CommandAt("persona_training.ollama.command", "deploy"),
+    CommandAt("persona_training.weekly.command", "week"),
     CommandAt("persona_training.doctor", "doctor"),
 )
 

@@ -1,0 +1,143 @@
+"""`casiopy week`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from persona_training.options import ollama_address, utf8_file
+from persona_training.weekly.endings import code_table
+
+if TYPE_CHECKING:
+    from persona_training.display import Display
+    from persona_training.settings import Settings
+    from persona_training.weekly.journal import Journal
+    from persona_training.weekly.machine import Stage
+    from persona_training.weekly.order import Order
+
+_STAGES = ("export", "train", "gate", "deploy")
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in code_table())
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--week", "number", type=click.IntRange(1, 53), help="ISO week. Default: the last complete one.")
+@click.option("--year", type=click.IntRange(1970, 9998), help="ISO year. Default: the latest that has had that week.")
+@click.option("--timezone", default="Europe/Madrid", show_default=True, help="IANA zone the week is meant in.")
+@click.option("--persona", help="Slug of the persona. Default: the service's.")
+@click.option("--min-quality", type=click.FloatRange(0, 1), help="Of an exchange; see `casiopy export`.")
+@click.option(
+    "--min-rows", type=click.IntRange(min=1), default=8, show_default=True, help="Fewer are nothing to learn."
+)
+@click.option(
+    "--recipe",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of layer 2; see training/configs/. Default: as `casiopy train-episodic` chooses.",
+)
+@click.option("--parent", metavar="ADAPTER_ID", help="Layer 1 to train on. Default: the live one, else the newest.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's.")
+@click.option("--allow-personal-data", metavar="REASON", help="See `casiopy train-episodic`.")
+@click.option(
+    "--battery",
+    default="casiopy",
+    show_default=True,
+    callback=utf8_file,
+    help="Name of a shipped battery, or a .yaml file.",
+)
+@click.option("--baseline", help="What the gate compares with; see `casiopy gate`.")
+@click.option("--prompts", type=click.IntRange(min=1), default=80, show_default=True, help="Probes the gate asks.")
+@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Replies per probe.")
+@click.option("--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else loopback.")
+@click.option("--quantize", default="Q8_0", show_default=True, help="How weights are stored; see `casiopy deploy`.")
+@click.option(
+    "--as", "form", default="merged", show_default=True, type=click.Choice(["merged", "adapter"]), help="As there."
+)
+@click.option("--no-deploy", is_flag=True, help="Stop after the gate.")
+@click.option("--again", type=click.Choice(_STAGES), help="Do this stage, and all after it, once more.")
+@click.option("--dry-run", is_flag=True, help="Say what each stage would do; ask nobody, write nothing.")
+@click.pass_context
+def week(
+    ctx: click.Context,
+    /,
+    number: int | None,
+    year: int | None,
+    no_deploy: bool,
+    again: str | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Learn a week: export it, train layer 2, judge her, deploy or report.
+
+    What is done already is not done again: after a failure, Ctrl-C or a power cut the same command goes on where the last
+    one stopped. Unless she passes the gate, what is deployed stays as it is. Everything is written to
+    lora_adapters/weeks/<week>/.
+    """
+    from persona_training.display import Display
+    from persona_training.settings import Settings
+    from persona_training.weekly.calendar_week import chosen_week, now_here
+    from persona_training.weekly.journal import read_journal
+    from persona_training.weekly.order import Order
+
+    chosen, why = chosen_week(number, year, now_here(), options["timezone"])
+    order, settings, display = Order(week=chosen, **options), Settings.from_env(), Display()
+    _check(order)
+    display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
+    journal = read_journal(settings.adapters_dir, chosen, order.persona)
+    stages = stages_of(order, settings, display, journal)[: -1 if no_deploy else None]
+    if dry_run:
+        from persona_training.weekly.machine import plans
+
+        for name, plan in plans(stages, journal):
+            display.fact(name, plan)
+        display.fact("dry run", "nobody was asked, nothing was written")
+        return
+    ctx.exit(_carry_out(order, settings, display, stages, again))
+
+
+def stages_of(order: Order, settings: Settings, display: Display, journal: Journal) -> list[Stage]:
+    """The four stages of a week."""
+    from persona_training.weekly.proving import DeployStage, GateStage
+    from persona_training.weekly.schooling import ExportStage, TrainStage
+
+    return [
+        ExportStage(order, settings, display),
+        TrainStage(order, settings, display),
+        GateStage(order, settings, display, journal.folder),
+        DeployStage(order, settings, display),
+    ]
+
+
+def _check(order: Order) -> None:
+    """Refuse what the last stage would refuse, before hours are spent on those before it."""
+    from persona_training.evaluation.battery import load_battery
+    from persona_training.gguf_export.k_quants import require_quantiser, storage_of
+
+    load_battery(order.battery)
+    try:
+        require_quantiser(storage_of(order.quantize))
+    except ValueError as error:
+        raise click.UsageError(f"--quantize {order.quantize}: {error}") from error
+
+
+def _carry_out(order: Order, settings: Settings, display: Display, stages: list[Stage], again: Any) -> int:
+    """Run under the lock, write and print the report; returns the exit code."""
+    from rich.markdown import Markdown
+
+    from persona_training.weekly.endings import DEPLOYED, PASSED
+    from persona_training.weekly.journal import read_journal
+    from persona_training.weekly.lock import alone
+    from persona_training.weekly.machine import run_week, sigterm_interrupts
+    from persona_training.weekly.report import week_report, write_report
+
+    with alone(settings.adapters_dir, str(order.week)), sigterm_interrupts():
+        journal = read_journal(settings.adapters_dir, order.week, order.persona)  # as nobody else changes it any more
+        if again is not None:
+            journal.forget(again)
+        outcome = run_week(stages, journal, DEPLOYED if len(stages) == len(_STAGES) else PASSED, display)
+        text = write_report(journal.folder, week_report(journal, outcome, order, settings))
+    display.console.print()
+    console = display.console
+    console.print(Markdown(text) if console.is_terminal else text, markup=False, soft_wrap=not console.is_terminal)
+    display.fact("report", f"{journal.folder / 'report.md'}; exit code {outcome.ending.code}")
+    return outcome.ending.code

@@ -1,0 +1,175 @@
+"""What a failed gate report says went wrong: which metrics, which way, and in which probes it shows most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from persona_training.evaluation.battery import Battery, Probe
+from persona_training.evaluation.exam import Exam, Values
+from persona_training.evaluation.measuring import measured
+from persona_training.evaluation.transcript import Transcript
+
+Report = Mapping[str, Any]
+VOICES = ("candidate", "reference", "golden", "floor")
+# Probes named per fault: enough to see what they have in common, few enough to be read.
+MOST_PROBES = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A metric that failed.
+
+    Attributes:
+        name, title, unit: of the metric.
+        opponent: the voice she was compared with, or "alone" where she was judged by herself.
+        level: that voice's value; alone, the edge of what is acceptable.
+        value: hers.
+        sign: +1 where she lies too high, -1 where too low.
+        margin: how far off would still have been fine, in the metric's unit; 0 where that is not said.
+    """
+
+    name: str
+    title: str
+    unit: str
+    opponent: str
+    level: float
+    value: float
+    sign: int
+    margin: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A probe in which a fault shows, with what she said now and what the other voice had said (None where there is none).
+
+    Attributes:
+        change: of the metric from the other voice to her, in the metric's unit and in the direction of the fault.
+    """
+
+    probe: str
+    prompt: str
+    change: float
+    reply: str
+    before: str | None
+
+
+def faults_of(report: Report) -> list[Fault]:
+    """Every deciding metric that failed, in the report's order."""
+    found = []
+    for metric in report["metrics"]:
+        if metric["verdict"] == "fail" and not metric.get("advisory"):
+            fault = _fault(metric)
+            if fault is not None:
+                found.append(fault)
+    return found
+
+
+def _fault(metric: Mapping[str, Any]) -> Fault | None:
+    """The first comparison that failed; None where she said nothing that could be measured."""
+    value = metric["candidate"]
+    if value is None:
+        return None
+    compared = next((one for one in metric.get("comparisons", ()) if one["verdict"] == "fail"), None)
+    opponent = compared["opponent"] if compared else "reference" if metric["reference"] is not None else "floor"
+    low, high = compared["allowed"] if compared else metric.get("allowed", (None, None))
+    level = None if opponent == "alone" else metric.get(opponent)
+    distance = value if level is None else value - level
+    too_low = low is not None and (high is None or distance < (low + high) / 2)
+    if level is None:
+        opponent, level = "alone", (low if too_low else high) or 0.0
+    margin = metric["margin"]
+    return Fault(
+        name=metric["name"],
+        title=metric["title"],
+        unit=metric["unit"],
+        opponent=opponent,
+        level=float(level),
+        value=float(value),
+        sign=-1 if too_low else 1,
+        margin=float(max(map(abs, margin)) if isinstance(margin, list) else margin or 0.0),
+    )
+
+
+def broken_rules(report: Report) -> list[str]:
+    """The hard rules that were broken by more than is tolerated."""
+    if "hard_rules" in report:
+        return [rule["rule"] for rule in report["hard_rules"] if rule["broken"]]
+    told = " ".join(report["reasons"])
+    return [
+        rule for rule in dict.fromkeys(fail["rule"] for fail in report["hard_fails"]) if f"hard rule {rule}:" in told
+    ]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The probes of a report and what every voice replied, rebuilt from its side-by-side rows."""
+
+    probes: tuple[Probe, ...]
+    said: dict[str, Transcript]
+
+
+def heard(report: Report, battery: Battery) -> Heard:
+    """The replies of a report; probes the battery does not know any more are left out."""
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in report["replies"]:
+        rows.setdefault(row["probe"], []).append(row)
+    probes = tuple(probe for probe in battery.probes if probe.id in rows)
+    samples = min((len(rows[probe.id]) for probe in probes), default=0)
+    said = {}
+    for voice in VOICES:
+        replies = [[row.get(voice) for row in _in_order(rows[probe.id])[:samples]] for probe in probes]
+        if samples and all(reply is not None for row in replies for reply in row):
+            said[voice] = Transcript(name=voice, replies=[[str(reply) for reply in row] for row in replies])
+    return Heard(probes, said)
+
+
+def _in_order(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(rows, key=lambda row: int(row.get("sample", 0)))
+
+
+def shown_in(faults: Sequence[Fault], battery: Battery, heard: Heard) -> dict[str, list[Shown]]:
+    """For each fault the probes with the largest change behind it, largest first.
+
+    Faults that are measured over dialogues or texts show in no probe.
+    """
+    if not faults or "candidate" not in heard.said:
+        return {fault.name: [] for fault in faults}
+    exam = Exam(battery, heard.probes)
+    values = {one.metric.name: one.values for one in measured(exam, heard.said) if one.metric.over == "probes"}
+    return {fault.name: _largest(fault, values.get(fault.name, {}), heard) for fault in faults}
+
+
+def _largest(fault: Fault, values: Mapping[str, Values], heard: Heard) -> list[Shown]:
+    own, other = values.get("candidate"), values.get(fault.opponent)
+    if own is None or own.shape[0] != len(heard.probes):
+        return []
+    before = np.full(own.shape, fault.level) if other is None else other
+    change = fault.sign * (_row_means(own) - _row_means(before))
+    order = [n for n in np.argsort(-np.nan_to_num(change, nan=-np.inf), kind="stable") if change[n] > 0]
+    return [
+        Shown(
+            probe=heard.probes[n].id,
+            prompt=heard.probes[n].prompt,
+            change=round(float(change[n]), 3),
+            reply=heard.said["candidate"].replies[n][_worst(fault.sign * own[n])],
+            before=heard.said[fault.opponent].replies[n][0] if fault.opponent in heard.said else None,
+        )
+        for n in order[:MOST_PROBES]
+    ]
+
+
+def _row_means(values: Values) -> Values:
+    """Mean of each row over what could be judged; NaN where nothing could."""
+    known = ~np.isnan(values)
+    counts = known.sum(axis=1)
+    sums = np.where(known, values, 0.0).sum(axis=1)
+    means: Values = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    return means
+
+
+def _worst(signed: Values) -> int:
+    return int(np.argmax(np.nan_to_num(signed, nan=-np.inf)))

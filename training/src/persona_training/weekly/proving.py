@@ -1,0 +1,179 @@
+"""The last two stages: the gate, and the deployment of what passed it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from persona_training.adapters import write_json
+from persona_training.display import Display
+from persona_training.evaluation import gate
+from persona_training.evaluation.service import MemoryService
+from persona_training.gguf_export.k_quants import storage_of
+from persona_training.ollama import deployment
+from persona_training.ollama.ledger import entries
+from persona_training.ollama.modelfile import Form
+from persona_training.ollama.server import OllamaAwayError, OllamaServer
+from persona_training.ollama.tags import OllamaTags
+from persona_training.settings import Settings
+from persona_training.weekly.endings import (
+    DEPLOY_FAILED,
+    GATE_FAILED,
+    INCONCLUSIVE,
+    NOT_JUDGED,
+    OLLAMA_AWAY,
+    Ending,
+)
+from persona_training.weekly.journal import StageName
+from persona_training.weekly.machine import Result, Results, Stopped
+from persona_training.weekly.order import Order
+
+GATE_FILE = "gate.json"
+
+
+@dataclass(frozen=True)
+class GateStage:
+    """`casiopy gate --save-report` on the week's adapter; a verdict, whatever it is, is not repeated."""
+
+    order: Order
+    settings: Settings
+    display: Display
+    folder: Path
+    name: StageName = "gate"
+    failed: Ending = NOT_JUDGED
+
+    def asked(self) -> dict[str, Any]:
+        """What decides the verdict beside the weights."""
+        order = self.order
+        return {
+            "battery": order.battery,
+            "baseline": order.baseline,
+            "prompts": order.prompts,
+            "samples": order.samples,
+        }
+
+    def plan(self, done: Results) -> str:
+        """Whom it would ask how much."""
+        whom = done["train"]["adapter_id"] if "train" in done else "that adapter"
+        prompts = f"up to {self.order.prompts}" if self.order.prompts else "all"
+        return f"would ask {whom} {prompts} probes of the battery {self.order.battery}, {self.order.samples} times each"
+
+    def run(self, done: Results, since: str) -> Result:
+        """Judge and keep the whole report beside the journal, for finding out which rows are to blame."""
+        adapter_id = done["train"]["adapter_id"]
+        report = self._judged(adapter_id, since)
+        if report is None:
+            report = gate.run_gate(self._request(adapter_id), self.settings, self._tags(), self.display)
+            write_json(self.folder / GATE_FILE, {"since": since, "adapter_id": adapter_id, "report": report})
+        return {
+            "report_id": report["report_id"],
+            "verdict": report["verdict"],
+            "reasons": list(report["reasons"]),
+            "report": str(self.settings.adapters_dir / adapter_id / "report.html"),
+        }
+
+    def _request(self, adapter_id: str) -> gate.Request:
+        order = self.order
+        return gate.Request(
+            model=adapter_id,
+            battery=order.battery,
+            baseline=order.baseline,
+            prompts=order.prompts,
+            samples=order.samples,
+            save_report=True,
+        )
+
+    def _tags(self) -> OllamaTags:
+        return OllamaTags(self.settings.adapters_dir, self.order.host)
+
+    def _judged(self, adapter_id: str, since: str) -> dict[str, Any] | None:
+        """The report of an earlier attempt that was killed after its verdict."""
+        kept = read_kept(self.folder)
+        if kept is None or (kept.get("since"), kept.get("adapter_id")) != (since, adapter_id):
+            return None
+        self.display.fact("gate", "judged by an earlier attempt")
+        report: dict[str, Any] = kept["report"]
+        return report
+
+    def gone(self, result: Result) -> str | None:
+        """Deploying looks at the adapter's own report and says what is wrong with it."""
+        return None
+
+    def verdict(self, result: Result) -> tuple[Ending, str] | None:
+        """Only a pass goes on."""
+        if result["verdict"] == "pass":
+            return None
+        ending = GATE_FAILED if result["verdict"] == "fail" else INCONCLUSIVE
+        reasons = result["reasons"]
+        return ending, f"The gate's verdict is {result['verdict']}" + (f": {reasons[0]}" if reasons else ".")
+
+
+def read_kept(folder: Path) -> dict[str, Any] | None:
+    """The gate's report as the gate stage has kept it, with what it is about; None where there is none to read."""
+    try:
+        value = json.loads((folder / GATE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("report"), dict) else None
+
+
+@dataclass(frozen=True)
+class DeployStage:
+    """`casiopy deploy` of the week's adapter."""
+
+    order: Order
+    settings: Settings
+    display: Display
+    name: StageName = "deploy"
+    failed: Ending = DEPLOY_FAILED
+
+    def asked(self) -> dict[str, Any]:
+        """What decides the artefacts beside the weights."""
+        return {"quantize": self.order.quantize, "as": self.order.form}
+
+    def plan(self, done: Results) -> str:
+        """What would become live where, if the gate lets it."""
+        persona = done["export"]["persona"] if "export" in done else self.order.persona or "casiopy"
+        tag = f"{persona}:week{self.order.week.number:02d}"
+        return f"would, after a pass, create {tag} on {OllamaServer(self.order.host).url} and make it {persona}:latest"
+
+    def run(self, done: Results, since: str) -> Result:
+        """Deploy, unless an earlier attempt was killed just after it had."""
+        adapter_id = done["train"]["adapter_id"]
+        ours = [
+            entry
+            for entry in entries(self.settings.adapters_dir)
+            if entry["adapter_id"] == adapter_id and entry["event"] == "deploy" and entry["at"] >= _to_the_second(since)
+        ]
+        if ours:
+            self.display.fact("deploy", f"{ours[-1]['tag']} was made live by an earlier attempt")
+            return _deployed(ours[-1])
+        service, server = MemoryService(self.settings), OllamaServer(self.order.host)
+        request = deployment.Request(
+            adapter=adapter_id, quantize=storage_of(self.order.quantize), form=Form(self.order.form)
+        )
+        plan = deployment.make_plan(request, self.settings, service, self.display)
+        try:
+            entry = deployment.write_and_deploy(plan, server, service, self.settings, self.display)
+        except OllamaAwayError as error:
+            raise Stopped(OLLAMA_AWAY, error.message) from error
+        return _deployed(vars(entry))
+
+    def gone(self, result: Result) -> str | None:
+        """Nothing comes after it."""
+        return None
+
+    def verdict(self, result: Result) -> tuple[Ending, str] | None:
+        """The week goes on to its end."""
+        return None
+
+
+def _deployed(entry: dict[str, Any]) -> Result:
+    return {key: entry[key] for key in ("tag", "live", "digest", "host", "report_id", "at")}
+
+
+def _to_the_second(moment: str) -> str:
+    """The ledger's moments have no fractions: what happened in the second a stage began in is not before it."""
+    return moment[:19] + "Z"
