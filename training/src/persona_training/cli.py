@@ -28,6 +28,7 @@ COMMANDS = (
     CommandAt("persona_training.joining_command", "join"),
     CommandAt("persona_training.exporting.command", "export"),
     CommandAt("persona_training.evaluation.command", "gate"),
+    CommandAt("persona_training.probes.command", "probes"),
     CommandAt("persona_training.evaluation.pin_command", "pin"),
     CommandAt("persona_training.ollama.command", "deploy"),
     CommandAt("persona_training.weekly.command", "week"),

@@ -1,0 +1,91 @@
+"""The probes of one week on top of a battery: what was stored that week, asked back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from persona_training.evaluation.battery import Battery
+from persona_training.evaluation.words import plain
+from persona_training.personal_data import find_personal_data
+from persona_training.probes.clozes import GAP, Question, cloze
+from persona_training.probes.draft import Draft, Item
+from persona_training.probes.errors import ProbesError
+from persona_training.probes.habits import find_habits
+from persona_training.probes.references import Pool
+from persona_training.probes.service import Fact
+from persona_training.probes.template import LANGUAGES, Template, load_template
+
+MOST_FACTS = 24
+
+
+def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequence[Fact]) -> Draft:
+    """An overlay that asks for the facts of a week, the most important first.
+
+    Args:
+        base: the battery it stands on; its references show her manner.
+        extends: what the file says to find that battery by.
+        year, week: ISO.
+        facts: of that week, public ones only.
+
+    Raises:
+        ProbesError: no fact can be asked for.
+    """
+    template = load_template(base.language if base.language in LANGUAGES else "es", base.persona)
+    told = [*base.neutral_replies, *(probe.prompt for probe in base.probes)]
+    replies = [reference for probe in base.probes for reference in probe.references]
+    pool = Pool([], find_habits(replies, told, template.function_words, [base.persona]))
+    private = [fact for fact in facts if find_personal_data(fact.content)]
+    asked: dict[str, Question] = {}
+    for fact in (one for one in facts if one not in private):
+        question = question_of(fact, template)
+        if question is not None:
+            asked.setdefault(question.prompt, question)
+    if not asked:
+        raise ProbesError(
+            f"Nothing to ask about week {week} of {year}: of {len(facts)} public memories stored then, {len(private)} hold "
+            "personal data and none has a word to ask for. Memories need the audience `public`; see POST /api/v1/memory."
+        )
+    draft = Draft(
+        f"Week {week} of {year} of {base.persona}, made by `casiopy probes draft --week {week} --year {year}`."
+    )
+    draft.notes.append(
+        f"Made from {len(facts)} public memories, {len(private)} left out for personal data. Is a viewer's name among them?"
+    )
+    draft.head = {
+        "name": f"{base.name}-{year}-w{week:02d}",
+        "version": 1,
+        "extends": extends,
+    }
+    look = "ask it as a viewer would, and write what she would say"
+    draft.lists["probes"] = [
+        Item(
+            {
+                "id": f"week-{year}-w{week:02d}-{number:02d}",
+                "facet": "weekly",
+                "prompt": question.prompt,
+                "expect": list(question.expect),
+                "references": [pool.answer(question.expect[0])],
+            },
+            look,
+        )
+        for number, question in enumerate(list(asked.values())[:MOST_FACTS], 1)
+    ]
+    return draft
+
+
+def question_of(fact: Fact, template: Template) -> Question | None:
+    """The value of the memory where its sentence says it, else the sentence's most telling word."""
+    value = str(fact.value) if isinstance(fact.value, str | int | float) and not isinstance(fact.value, bool) else ""
+    where = fact.content.lower().find(value.lower()) if plain(value) else -1
+    if where >= 0:
+        sentence = f"{fact.content[:where]}{GAP}{fact.content[where + len(value) :]}"
+        return Question(template.recall.format(sentence=sentence), (value,))
+    return cloze(fact.content, template.recall, template.function_words)
+
+
+def extends_from(base: str, output: Path) -> str:
+    """How a file in `output`'s folder names the battery: a shipped name as it is, a path relative to that folder."""
+    path = Path(base)
+    return Path(os.path.relpath(path, output.parent)).as_posix() if path.exists() else base
