@@ -17,8 +17,9 @@ from persona_training.bases import find_base
 from persona_training.display import Display
 from persona_training.evaluation.battery import load_battery
 from persona_training.evaluation.service import MemoryService
-from persona_training.hashing import sha256_file
+from persona_training.hashing import sha256_file, sha256_text
 from persona_training.messages import Message
+from persona_training.models import load_tokenizer
 from persona_training.ollama.stand_in import StandInOllama
 from persona_training.settings import Settings
 from persona_training.tiny.tokenizer import learn_tokenizer
@@ -49,7 +50,7 @@ class House:
         return self.settings.adapters_dir / adapter_id
 
     def change_report(self, adapter_id: str, **changes: Any) -> None:
-        path = self.adapter(adapter_id) / "report.json"
+        path = self.adapter(adapter_id) / "summary.json"
         path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
@@ -124,6 +125,7 @@ def _write_adapter(folder: Path, layer: int, base: Path, base_sha256: str) -> No
         "dataset": {"export_id": None, "sha256": "0" * 64, "rows": 1},
         "recipe": {"name": "test", "sha256": "0" * 64, "config": {"system_prompt": "keep"}},
         "weights": {"file": weights.name, "sha256": sha256_file(weights)},
+        "chat_template_sha256": sha256_text(str(load_tokenizer(base).chat_template)),
         "created_at": f"2026-0{layer}-01T00:00:00Z",
     }
     sampling = {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "repetition_penalty": 1.1, "max_new_tokens": 64}
@@ -136,4 +138,4 @@ def _write_adapter(folder: Path, layer: int, base: Path, base_sha256: str) -> No
         "reasons": [],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(report), encoding="utf-8")

@@ -12,10 +12,10 @@ import pytest
 from persona_training.gguf_export.architecture import GgufError
 from persona_training.gguf_export.k_quants import PROGRAM, KQuant
 from persona_training.gguf_export.quantisation import Quantisation
-from persona_training.ollama.artefacts import Form
 from persona_training.ollama.canary import expected
 from persona_training.ollama.deployment import DeployError, Request, make_plan, write_and_deploy, write_plan
 from persona_training.ollama.ledger import Entry
+from persona_training.ollama.modelfile import Form
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
 
@@ -164,13 +164,19 @@ def test_a_version_says_what_to_expect(version: str, said: str) -> None:
 
 def test_the_stand_in_keeps_ollamas_other_rules(ollama: StandInOllama) -> None:
     server = OllamaServer(ollama.url)
+    digest = "sha256:" + "0" * 64
+    ollama.blobs[digest], known = b"GGUF", {"m.gguf": digest}
     for body, message in (
-        ({"adapters": {"a": "sha256:1", "b": "sha256:2"}}, "only one adapter"),
-        ({"quantize": "q4_K_M"}, "create-time quantization"),
-        ({"adapters": {"a": "sha256:1"}}, "blob sha256:1 not found"),
+        ({"files": known, "adapters": {"a": digest, "b": digest}}, "only one adapter"),
+        ({"files": known, "quantize": "q4_K_M"}, "create-time quantization"),
+        ({"files": known, "adapters": {"a": "sha256:1"}}, "lost a file that was uploaded"),
+        ({"files": {}}, "neither 'from' or 'files' was specified"),
+        ({"from": "llama3"}, "is not served here"),
     ):
         with pytest.raises(OllamaError, match=message):
             list(server.create({"model": "a:1", **body}))
+    with pytest.raises(OllamaError, match="invalid model name"):
+        list(server.create({"model": "a:b c", "files": known}))
 
 
 def test_a_k_quant_without_a_quantiser_stops_before_anything_is_written(

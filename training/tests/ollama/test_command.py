@@ -130,7 +130,7 @@ def test_the_gate_hears_a_deployed_tag(at: House, ollama: StandInOllama, prompt:
     options = ["--model", "casiopy:week05", "--save-report", "--host", ollama.url, "--prompts", "24", "--samples", "1"]
     result = CliRunner().invoke(gate, options)
     assert "Traceback" not in result.output
-    report = json.loads((at.adapter(LAYER_2) / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((at.adapter(LAYER_2) / "summary.json").read_text(encoding="utf-8"))
     assert result.exit_code == {"pass": 0, "fail": 1, "inconclusive": 2}[report["verdict"]]
     assert report["serving"]["backend"] == "ollama"
     assert report["candidate"]["adapter_id"] == LAYER_2

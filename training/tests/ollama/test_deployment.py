@@ -191,7 +191,7 @@ def test_no_passing_report_no_deployment(
 
 
 def test_a_missing_report_is_no_pass(house: House, ollama: StandInOllama) -> None:
-    (house.adapter(LAYER_2) / "report.json").unlink()
+    (house.adapter(LAYER_2) / "summary.json").unlink()
     with pytest.raises(NotApprovedError, match=r"no gate report.*test_personality.py --model episodic-2026"):
         go(house, ollama)
 

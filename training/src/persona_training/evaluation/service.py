@@ -34,6 +34,20 @@ class MemoryService:
             return None
         return prompt if isinstance(prompt, str) and prompt.strip() else None
 
+    def adapter(self, adapter_id: str) -> dict[str, Any] | str:
+        """What the service knows of an adapter, or a sentence on why it cannot be asked."""
+        try:
+            response = self._client.get(f"/adapters/{adapter_id}")
+        except httpx.HTTPError as error:
+            return f"the memory service at {self.url} does not answer ({type(error).__name__})"
+        try:
+            known = response.json()
+        except ValueError:
+            known = None
+        if response.is_success and isinstance(known, dict):
+            return known
+        return f"the memory service at {self.url} does not know it ({response.status_code})"
+
     def register_report(self, adapter_id: str, report: dict[str, Any]) -> str:
         """Hand over a gate report; handing the same one over twice changes nothing."""
         return self._post(f"/adapters/{adapter_id}/report", report, "report", str(report["report_id"]))

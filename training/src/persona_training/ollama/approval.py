@@ -1,4 +1,4 @@
-"""May this adapter go live? Only with a passing report about exactly these weights, or with a reason put on record."""
+"""May these layers go live? Only with a passing report about exactly these weights, or with a reason put on record."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persona_training.adapters import Manifest
 from persona_training.errors import PersonaTrainingError
 from persona_training.evaluation.replies import SERVED
 from persona_training.generation import Sampling
+from persona_training.ollama.layers import Layers
+
+# The second is what the gate wrote before it kept every reply in results.jsonl.
+REPORTS = ("summary.json", "report.json")
 
 
 class NotApprovedError(PersonaTrainingError):
-    """The adapter has no passing report of its own. Exit code 1."""
+    """The layers have no passing report of their own. Exit code 1."""
 
 
 @dataclass(frozen=True)
 class Approval:
-    """Why it may go live; `sampling` is how it was judged and therefore how it is served."""
+    """Why they may go live; `sampling` is how they were judged and therefore how they are served."""
 
     report_id: str | None
     forced: str | None
@@ -27,32 +30,36 @@ class Approval:
     note: str
 
 
-def approve(folder: Path, manifest: Manifest, *, force: bool, reason: str | None) -> Approval:
-    """Read the adapter's report.json and decide.
+def approve(layers: Layers, *, force: bool, reason: str | None) -> Approval:
+    """Read the gate's report about these layers and decide.
 
     Raises:
         NotApprovedError: no report, about other weights, or not passing, and not forced with a reason.
+        AdapterError: the join of the layers, whose report it would be, is damaged.
     """
-    report = _read(folder / "report.json")
-    objection = _objection(report, manifest)
+    folder, weights_sha256 = layers.judged()
+    report = _read(folder)
+    objection = _objection(report, weights_sha256)
     sampling = SERVED if report is None else _sampling(report)
     report_id = None if report is None else str(report.get("report_id"))
     if objection is None:
         return Approval(report_id, None, sampling, f"passed the personality gate ({report_id})")
     if not force:
         raise NotApprovedError(
-            f"{manifest['adapter_id']} does not go live: {objection}. Run `python training/test_personality.py --model "
-            f"{manifest['adapter_id']} --save-report`, or overrule the gate with --force --reason TEXT."
+            f"{layers.name} does not go live: {objection}. Run {layers.how_to_judge()}, or overrule the gate with "
+            "--force --reason TEXT."
         )
     if not reason or not reason.strip():
         raise NotApprovedError("--force needs --reason TEXT: it is kept with the deployment.")
     return Approval(report_id, reason.strip(), sampling, f"FORCED although {objection}; reason: {reason.strip()}")
 
 
-def _objection(report: dict[str, Any] | None, manifest: Manifest) -> str | None:
+def _objection(report: dict[str, Any] | None, weights_sha256: str | None) -> str | None:
+    if weights_sha256 is None:
+        return "these layers were never joined, so the gate has not judged them together"
     if report is None:
         return "there is no gate report"
-    if report.get("candidate", {}).get("weights_sha256") != manifest["weights"]["sha256"]:
+    if report.get("candidate", {}).get("weights_sha256") != weights_sha256:
         return "its gate report is about other weights"
     if report.get("verdict") != "pass":
         reasons = report.get("reasons") or []
@@ -60,8 +67,9 @@ def _objection(report: dict[str, Any] | None, manifest: Manifest) -> str | None:
     return None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = next((folder / name for name in REPORTS if (folder / name).is_file()), None)
+    if path is None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

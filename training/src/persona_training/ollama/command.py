@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from persona_training.options import ollama_address, utf8_file
 
+if TYPE_CHECKING:
+    from persona_training.display import Display
+    from persona_training.evaluation.service import MemoryService
+    from persona_training.ollama.server import OllamaServer
+    from persona_training.settings import Settings
+
+
+def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    from persona_training.ollama.watching import seconds_of
+
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
 
 @click.command()
 @click.option("--week", type=click.IntRange(1, 53), help="Deploy the newest layer-2 adapter of this ISO week.")
 @click.option("--year", type=int, help="ISO year of --week. Default: the newest adapter of that week of any year.")
-@click.option("--adapter", help="Deploy this adapter (id or folder) instead, of any layer.")
-@click.option("--tag", help="Default: <persona>:weekNN, or <persona>:personality for layer 1.")
+@click.option("--adapter", help="Deploy this adapter (id or folder) of any layer instead, or a join (joined/…).")
+@click.option(
+    "--skill",
+    "--skills",
+    "skills",
+    multiple=True,
+    metavar="NAME[=WEIGHT]",
+    help="Serve a skill with it (repeatable): the skill's name or an adapter id; weight 0.5 to 1, default 1.",
+)
+@click.option("--tag", help="Default: <persona>:weekNN, :personality or :skill-NAME; with skills :weekNN-NAME.")
 @click.option(
     "--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else http://127.0.0.1:11434."
 )
 @click.option("--force", is_flag=True, help="Deploy without a passing gate report; needs --reason.")
-@click.option("--reason", help="Why the gate is overruled; kept with the deployment.")
+@click.option("--reason", help="Why the gate is overruled, or why --rollback; kept on record.")
 @click.option(
     "--quantize",
     default="Q8_0",
@@ -43,26 +66,48 @@ from persona_training.options import ollama_address, utf8_file
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing, create nothing.")
 @click.option("--rollback", is_flag=True, help="Make the previous version live again.")
-@click.option("--name", default="casiopy", show_default=True, help="With --rollback: whose live tag.")
-def deploy(host: str | None, rollback: bool, name: str, **options: Any) -> None:
-    """Make a judged adapter live on Ollama, or roll back.
+@click.option("--watch", is_flag=True, help="Hear the live version now and then; roll back when it breaks a hard rule.")
+@click.option("--every", default="6h", show_default=True, callback=_span, help="With --watch: how often (30m, 6h, 1d).")
+@click.option("--once", is_flag=True, help="With --watch: look once and exit, for cron.")
+@click.option("--name", default="casiopy", show_default=True, help="With --rollback or --watch: whose live tag.")
+@click.option("--by", default="command", type=click.Choice(["command", "dashboard"]), hidden=True)
+@click.pass_context
+def deploy(
+    ctx: click.Context, /, host: str | None, rollback: bool, watch: bool, every: float, once: bool, **options: Any
+) -> None:
+    """Make a judged adapter live on Ollama, roll back, or watch what is live.
 
-    Exits with 0 (live), 1 (refused: nothing was written), 2 (wrong options), 3 (no Ollama answers: the artefacts are
-    written and the commands for the rest are printed) or 4 (Ollama failed: what was live is untouched).
+    Exits with 0 (live, or watched and fine), 1 (refused: nothing was written), 2 (wrong options), 3 (no Ollama answers: the
+    artefacts are written and the commands for the rest are printed), 4 (Ollama failed: what was live is untouched); a watch
+    with --once also with 5 (a hard fail, rolled back) or 6 (a hard fail, and nothing better to go back to).
     """
     from persona_training.display import Display
     from persona_training.evaluation.service import MemoryService
-    from persona_training.gguf_export.k_quants import storage_of
-    from persona_training.ollama import deployment
-    from persona_training.ollama.artefacts import Form
     from persona_training.ollama.server import OllamaServer
     from persona_training.settings import Settings
 
+    if rollback and watch:
+        raise click.UsageError("--rollback and --watch are two things; give one of them.")
     settings = Settings.from_env()
     display, server, service = Display(), OllamaServer(host), MemoryService(settings)
+    name, by = options.pop("name"), options.pop("by")
     if rollback:
-        deployment.undo(name, server, service, settings, display)
-        return
+        from persona_training.ollama.rollback import undo
+
+        undo(name, server, service, settings, display, why=options["reason"], by=by)
+    elif watch:
+        ctx.exit(_watch(name, server, service, settings, display, every=None if once else every))
+    else:
+        _deploy(options, server, service, settings, display)
+
+
+def _deploy(
+    options: dict[str, Any], server: OllamaServer, service: MemoryService, settings: Settings, display: Display
+) -> None:
+    from persona_training.gguf_export.k_quants import storage_of
+    from persona_training.ollama import deployment
+    from persona_training.ollama.modelfile import Form
+
     options["quantize"], options["form"] = storage_of(options["quantize"]), Form(options["form"])
     request = deployment.Request(**options)
     plan = deployment.make_plan(request, settings, service, display)
@@ -70,3 +115,23 @@ def deploy(host: str | None, rollback: bool, name: str, **options: Any) -> None:
         display.fact("dry run", f"nothing was written; {plan.names.tag} would be created on {server.url}")
         return
     deployment.write_and_deploy(plan, server, service, settings, display)
+
+
+def _watch(
+    name: str,
+    server: OllamaServer,
+    service: MemoryService,
+    settings: Settings,
+    display: Display,
+    *,
+    every: float | None,
+) -> int:
+    """One look's exit code, or a look every so often until the process is ended."""
+    from persona_training.ollama.hearing import smoke_battery
+    from persona_training.ollama.watching import EXIT_CODES, Watch
+
+    watch = Watch(name, smoke_battery(server, settings, display), server, service, settings, display)
+    if every is None:
+        return EXIT_CODES[watch.look()]
+    watch.keep_looking(every)
+    return 0

@@ -1,151 +1,28 @@
-"""A deployment, step by step: approved, joined, written, uploaded, created, tried, made live, put on record."""
+"""A deployment, step by step: planned, joined, written, uploaded, created, tried, made live, put on record."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 
-from persona_training.adapters import Manifest, adapter_chain, finished_adapter, read_adapter
-from persona_training.bases import BaseModel, find_base
 from persona_training.display import Display
-from persona_training.errors import AdapterError, PersonaTrainingError
 from persona_training.evaluation.service import MemoryService
-from persona_training.evaluation.subjects import find_adapter, newest_adapter_of_week
-from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt, datasets_of
-from persona_training.gguf_export.k_quants import Storage, require_quantiser
-from persona_training.gguf_export.quantisation import Quantisation
-from persona_training.ollama.approval import Approval, approve
-from persona_training.ollama.artefacts import Artefacts, Form, write_artefacts
+from persona_training.ollama.artefacts import Artefacts, write_artefacts
 from persona_training.ollama.canary import AdapterRefusedError, create_with_adapter, expected
-from persona_training.ollama.ledger import Entry, deployed_as, now_utc, record
-from persona_training.ollama.modelfile import create_request
-from persona_training.ollama.promotion import Moved, Names, discard, promote, roll_back
-from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
+from persona_training.ollama.ledger import Entry, exclusively, now_utc, record
+from persona_training.ollama.modelfile import Form, create_request
+from persona_training.ollama.planning import DeployError, Plan, Request, make_plan
+from persona_training.ollama.promotion import Moved, Names, discard, promote
+from persona_training.ollama.rollback import undo
+from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer, OllamaTooOldError
 from persona_training.ollama.smoke import Smoke, smoke_test
 from persona_training.settings import Settings
 
-
-class DeployError(PersonaTrainingError):
-    """The request does not name one deployable adapter, or its tag is not usable."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the operator asked for; see the command's options."""
-
-    week: int | None = None
-    year: int | None = None
-    adapter: str | None = None
-    tag: str | None = None
-    force: bool = False
-    reason: str | None = None
-    dry_run: bool = False
-    quantize: Storage = Quantisation.Q8_0
-    system_prompt: Path | None = None
-    form: Form = Form.MERGED
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything decided before anything is written."""
-
-    adapter: Path
-    manifest: Manifest
-    names: Names
-    approval: Approval
-    base: BaseModel
-    prompt: SystemPrompt
-    storage: Storage
-    form: Form
-    bases_dir: Path
-
-
-def make_plan(request: Request, settings: Settings, service: MemoryService, display: Display) -> Plan:
-    """Find the adapter and decide what it will be served as.
-
-    Raises:
-        PersonaTrainingError: there is no such adapter, it is not approved, or something it needs is missing.
-    """
-    adapter = _find(request, settings)
-    manifest = finished_adapter(adapter)
-    display.fact("adapter", f"{manifest['adapter_id']} (layer {manifest['layer']})")
-    approval = approve(adapter, manifest, force=request.force, reason=request.reason)
-    display.fact("gate", approval.note)
-    names = Names(request.tag or default_tag(manifest))
-    _check_tag(names)
-    require_quantiser(request.quantize)
-    display.fact("tag", f"{names.tag}, then {names.live}")
-    with display.building_base() as progress:
-        base = find_base(manifest["base_model"]["name"], settings.data_dir, progress)
-    chain = [read_adapter(folder) for folder in adapter_chain(adapter)]
-    display.fact("layers", " + ".join([base.name, *(layer["adapter_id"] for layer in chain)]))
-    datasets, _ = datasets_of(chain, settings.exports_dir)
-    prompt = choose_system_prompt(service, manifest, datasets, request.system_prompt)
-    display.fact("system prompt", f"{len(prompt.text)} characters, from {prompt.origin}")
-    return Plan(
-        adapter=adapter,
-        manifest=manifest,
-        names=names,
-        approval=approval,
-        base=base,
-        prompt=prompt,
-        storage=request.quantize,
-        form=request.form,
-        bases_dir=settings.data_dir / "gguf",
-    )
-
-
-def _find(request: Request, settings: Settings) -> Path:
-    if (request.week is None) == (request.adapter is None):
-        raise DeployError("Name what to deploy: either --week N (layer 2 of that week) or --adapter ID (any layer).")
-    if request.adapter is not None:
-        folder = find_adapter(request.adapter, settings.adapters_dir)
-        if folder is None:
-            raise AdapterError(f"No adapter {request.adapter!r} in {settings.adapters_dir}.")
-        return folder
-    assert request.week is not None  # noqa: S101 (checked above; tells the type checker)
-    folder = newest_adapter_of_week(settings.adapters_dir, request.week, request.year)
-    if folder is None:
-        of = f"week {request.week}" + (f" of {request.year}" if request.year else "")
-        raise AdapterError(
-            f"No finished layer-2 adapter of {of} in {settings.adapters_dir}. Train it: "
-            f"python training/train_episodic_lora.py --dataset exports/episodic/week_{request.week:02d}.jsonl "
-            f"--week {request.week}"
-        )
-    return folder
-
-
-def default_tag(manifest: Manifest) -> str:
-    """`casiopy:week05` for layer 2 of week 5, `casiopy:personality` for layer 1, else `casiopy:layer3`."""
-    week = manifest["week"]
-    if week:
-        return f"{manifest['persona']}:week{week['number']:02d}"
-    return f"{manifest['persona']}:" + ("personality" if manifest["layer"] == 1 else f"layer{manifest['layer']}")
-
-
-def _check_tag(names: Names) -> None:
-    name, _, suffix = names.tag.partition(":")
-    if not name or not suffix or names.tag in (names.live, names.previous, names.candidate, names.bare):
-        raise DeployError(
-            f"{names.tag!r} cannot be used as a tag: give name:suffix, where the suffix is not latest, previous, candidate "
-            "or bare (those are moved by deploying)."
-        )
+__all__ = ["DeployError", "Plan", "Request", "deploy", "make_plan", "undo", "write_and_deploy", "write_plan"]
 
 
 def write_plan(plan: Plan, display: Display) -> Artefacts:
-    """Write the files of a plan; nothing outside the adapter's `deploy` folder changes."""
-    artefacts = write_artefacts(
-        plan.adapter,
-        plan.manifest,
-        plan.base,
-        tag=plan.names.tag,
-        prompt=plan.prompt,
-        sampling=plan.approval.sampling,
-        storage=plan.storage,
-        form=plan.form,
-        bases_dir=plan.bases_dir,
-    )
+    """Write the files of a plan; nothing outside its own `deploy` folder changes."""
+    artefacts = write_artefacts(plan)
     tensors = ", ".join(f"{count} {kind}" for kind, count in artefacts.written.tensors.items())
     display.fact("gguf", f"{artefacts.gguf} ({artefacts.written.size / 1e6:.1f} MB; tensors: {tensors})")
     if artefacts.adapter is not None:
@@ -176,6 +53,7 @@ def write_and_deploy(
         OllamaError: a step failed; what was live is untouched.
     """
     artefacts = write_plan(plan, display)
+    rest = f"Everything is written. Where Ollama runs:\n{by_hand(artefacts, plan.names)}"
     try:
         return deploy(plan, artefacts, server, service, settings, display)
     except AdapterRefusedError as refusal:
@@ -183,8 +61,9 @@ def write_and_deploy(
         merged = dataclasses.replace(plan, form=Form.MERGED)
         return write_and_deploy(merged, server, service, settings, display)
     except OllamaAwayError as error:
-        rest = by_hand(artefacts, plan.names)
-        raise OllamaAwayError(f"{error.message}\nEverything is written. Where Ollama runs:\n{rest}") from error
+        raise OllamaAwayError(f"{error.message}\n{rest}") from error
+    except OllamaTooOldError as error:
+        raise OllamaTooOldError(f"{error.message}\n{rest}") from error
 
 
 def deploy(
@@ -196,14 +75,26 @@ def deploy(
         OllamaAwayError: nobody answers; the artefacts are written.
         AdapterRefusedError: they hold an adapter, and this Ollama refuses or ignores it.
         OllamaError: a step failed.
+        StorageError: another deployment is under way.
     """
+    with exclusively(settings.adapters_dir):
+        version = server.usable_version(plan.names.candidate)
+        display.fact("ollama", f"{server.url}, version {version}")
+        if artefacts.form is Form.ADAPTER:
+            display.fact("adapter", expected(version))
+        moved, smoke = _live_or_as_before(plan, artefacts, server, display)
+        entry = _entry(plan, artefacts, moved, server)
+        record(settings.adapters_dir, entry)
+    before = f"; before it: {plan.names.previous}" if moved.replaced else ""
+    display.fact("live", f"{plan.names.live} is {plan.names.tag} now{before}")
+    _register(entry, smoke, service, display)
+    return entry
+
+
+def _live_or_as_before(plan: Plan, artefacts: Artefacts, server: OllamaServer, display: Display) -> tuple[Moved, Smoke]:
     names = plan.names
-    version = server.version()
-    display.fact("ollama", f"{server.url}, version {version}")
-    if artefacts.form is Form.ADAPTER:
-        display.fact("adapter", expected(version))
     try:
-        moved, smoke = _create_and_promote(plan, artefacts, server, display)
+        return _create_and_promote(plan, artefacts, server, display)
     except OllamaAwayError:
         raise
     except AdapterRefusedError:
@@ -213,10 +104,13 @@ def deploy(
         discard(server, names)
         calm = f"{names.live} is what it was before; the artefacts stay in {artefacts.folder}."
         raise OllamaError(f"{error.message}\n{calm}") from error
-    entry = Entry(
+
+
+def _entry(plan: Plan, artefacts: Artefacts, moved: Moved, server: OllamaServer) -> Entry:
+    return Entry(
         event="deploy",
-        tag=names.tag,
-        live=names.live,
+        tag=plan.names.tag,
+        live=plan.names.live,
         digest=moved.digest,
         adapter_id=plan.manifest["adapter_id"],
         weights_sha256=plan.manifest["weights"]["sha256"],
@@ -226,22 +120,33 @@ def deploy(
         replaced=moved.replaced,
         host=server.url,
         at=now_utc(),
+        skills=[manifest["adapter_id"] for manifest in plan.layers.skill_manifests],
     )
-    record(settings.adapters_dir, entry)
-    display.fact(
-        "live", f"{names.live} is {names.tag} now" + (f"; before it: {names.previous}" if moved.replaced else "")
-    )
+
+
+def _register(entry: Entry, smoke: Smoke, service: MemoryService, display: Display) -> None:
+    """Tell the service: the week under both tags, each skill under the tag of the set, so that lineage finds them all."""
+    facts: dict[str, object] = {
+        "event": "deploy",
+        "forced": entry.forced,
+        "report_id": entry.report_id,
+        "skills": entry.skills,
+    }
+    places = [(str(entry.adapter_id), entry.tag, False, {**smoke.as_dict(), **facts})]
+    beside: dict[str, object] = {"event": "deploy", "together_with": entry.adapter_id, "forced": entry.forced}
+    places += [(skill, entry.tag, False, beside) for skill in entry.skills]
+    # The live tag comes last: the service retires what answered viewers under it before.
+    places.append((str(entry.adapter_id), entry.live, True, {**smoke.as_dict(), **facts}))
     said = [
         service.register_deployment(
-            str(entry.adapter_id),
-            {"tag": tag, "host": server.url, "live": tag == names.live, "smoke": smoke.as_dict()},
-            f"deploy-{entry.at}-{tag}",
+            adapter_id,
+            {"tag": tag, "host": entry.host, "live": live, "smoke": told},
+            f"deploy-{entry.at}-{adapter_id}-{tag}",
         )
-        for tag in (names.tag, names.live)  # the service retires what answered viewers under the live tag before
+        for adapter_id, tag, live, told in places
     ]
     for sentence in dict.fromkeys(said):
         display.fact("service", sentence)
-    return entry
 
 
 def _create_and_promote(
@@ -264,40 +169,15 @@ def _create(artefacts: Artefacts, names: Names, server: OllamaServer, display: D
     if artefacts.adapter is not None and artefacts.adapter_sha256 is not None:
         files.append((artefacts.adapter, artefacts.adapter_sha256))
     for path, sha256 in files:
-        fresh = server.upload(path, sha256)
-        display.fact("upload", f"{path.name} " + ("uploaded" if fresh else "was there already (same digest)"))
+        if server.has(path, sha256):
+            display.fact("upload", f"{path.name} was there already (same digest)")
+            continue
+        lacks = (
+            " The server lacks the base; it is uploaded once." if artefacts.adapter and path == artefacts.gguf else ""
+        )
+        display.fact("upload", f"{path.name}, {path.stat().st_size / 1e6:.1f} MB.{lacks}")
+        server.upload(path, sha256)
     if artefacts.form is Form.ADAPTER:
         return create_with_adapter(server, names, artefacts)
     *_, last = server.create(create_request(names.candidate, artefacts.serving, artefacts.gguf_sha256))
     return last
-
-
-def undo(name: str, server: OllamaServer, service: MemoryService, settings: Settings, display: Display) -> Entry:
-    """Roll `<name>:latest` back to `<name>:previous`.
-
-    Raises:
-        OllamaError: there is nothing to roll back to, or Ollama failed and nothing changed.
-    """
-    names = Names(f"{name}:rollback")
-    moved = roll_back(server, names)
-    known = deployed_as(settings.adapters_dir, moved.digest) or {}
-    entry = Entry(
-        event="rollback",
-        tag=str(known.get("tag", names.previous)),
-        live=names.live,
-        digest=moved.digest,
-        adapter_id=known.get("adapter_id"),
-        weights_sha256=known.get("weights_sha256"),
-        gguf_sha256=known.get("gguf_sha256"),
-        report_id=known.get("report_id"),
-        forced=None,
-        replaced=moved.replaced,
-        host=server.url,
-        at=now_utc(),
-    )
-    record(settings.adapters_dir, entry)
-    display.fact("live", f"{names.live} is {entry.tag} again ({entry.adapter_id or 'of unknown origin'})")
-    if entry.adapter_id:
-        body = {"tag": names.live, "host": server.url, "live": True, "smoke": {"ok": True, "event": "rollback"}}
-        display.fact("service", service.register_deployment(entry.adapter_id, body, f"rollback-{entry.at}"))
-    return entry

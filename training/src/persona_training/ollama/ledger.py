@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from persona_training.errors import StorageError
 
 FILE_NAME = "deployments.jsonl"
+LOCK_NAME = ".deploying.lock"
+By = Literal["command", "dashboard", "watch"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class Entry:
         replaced: digest of what was live before, None for nothing.
         host: where.
         at: UTC.
+        by: who asked: a person at the command line, a person in the dashboard, or the watch.
+        why: the reason of a rollback, where one was given; the watch always gives one.
+        skills: adapter ids of the layers 3 that are served beside `adapter_id`.
     """
 
     event: Literal["deploy", "rollback"]
@@ -43,11 +52,37 @@ class Entry:
     replaced: str | None
     host: str
     at: str
+    by: By = "command"
+    why: str | None = None
+    skills: list[str] = field(default_factory=list)
 
 
 def now_utc() -> str:
     """The moment as the ledger writes it."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@contextmanager
+def exclusively(adapters_dir: Path) -> Iterator[None]:
+    """Let one process at a time change what is live.
+
+    Raises:
+        StorageError: another one is at it, or the folder cannot be written.
+    """
+    lock = FileLock(adapters_dir / LOCK_NAME)
+    try:
+        adapters_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(
+            f"Another deployment or rollback is under way ({adapters_dir / LOCK_NAME} is held). Wait until it has ended."
+        ) from error
+    except OSError as error:
+        raise StorageError(f"Cannot write into {adapters_dir}: {error.strerror}. Nothing was changed.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def record(adapters_dir: Path, entry: Entry) -> None:
@@ -84,3 +119,16 @@ def deployed_as(adapters_dir: Path, digest: str) -> dict[str, Any] | None:
     """The newest entry about a model with this digest that knows its adapter, or None."""
     known = [entry for entry in entries(adapters_dir) if entry.get("digest") == digest and entry.get("adapter_id")]
     return known[-1] if known else None
+
+
+def found_bad(adapters_dir: Path, live: str, digest: str) -> str | None:
+    """Why the watch once rolled away from this model, unless somebody made it live again since; None: it never did."""
+    bad: str | None = None
+    for entry in entries(adapters_dir):
+        if entry.get("live") != live:
+            continue
+        if entry.get("by") == "watch" and entry.get("replaced") == digest:
+            bad = str(entry.get("why"))
+        elif entry.get("digest") == digest and entry.get("by") != "watch":
+            bad = None
+    return bad

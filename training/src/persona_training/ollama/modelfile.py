@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ CHATML = """{{- range .Messages }}<|im_start|>{{ .Role }}
 """
 MAX_REPLY = 256  # tokens; a safety net against a reply that never ends, four times the longest that is still hers
 MAX_CONTEXT = 8192  # tokens; Ollama reserves memory for all of it, and a chat with recalled memories needs about 3,000
+
+
+class Form(StrEnum):
+    """How the layers reach Ollama: merged into the base (every version takes it), or as an adapter beside it (some do)."""
+
+    MERGED = "merged"
+    ADAPTER = "adapter"
 
 
 class ModelfileError(PersonaTrainingError):

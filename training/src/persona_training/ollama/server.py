@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from dotenv import dotenv_values
+from packaging.version import InvalidVersion, Version
 
 from persona_training.errors import PersonaTrainingError
 from persona_training.generation import Sampling
@@ -20,6 +21,10 @@ DEFAULT_PORT = 11434
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 300.0  # between two answers: loading an 8B model from a slow disk takes about two minutes
 CHUNK_BYTES = 1 << 20
+# Since this release models are created from named files (ollama/ollama, pull request 7935); before, from a Modelfile.
+OLDEST = Version("0.5.5")
+_OLD_RULES = "path or modelfile are required"
+_NO_ROOM = ("no space left on device", "not enough space on the disk", "disk quota exceeded")
 
 
 class OllamaError(PersonaTrainingError):
@@ -53,6 +58,10 @@ class OllamaRefusedError(OllamaError):
     """Ollama understood the request and will not carry it out: its rules, not its health. Exit code 4."""
 
 
+class OllamaTooOldError(OllamaError):
+    """This release cannot create a model from files that were sent to it. Exit code 4."""
+
+
 class OllamaServer:
     """One Ollama. Methods raise OllamaAwayError when nobody answers and OllamaError for everything else."""
 
@@ -68,6 +77,29 @@ class OllamaServer:
         """The server's version: the cheapest way to know that it is there."""
         return str(self._json("GET", "/api/version", "ask for the version").get("version", "unknown"))
 
+    def usable_version(self, tag: str) -> str:
+        """The version, after trying whether this release creates models from files that were sent to it.
+
+        The attempt names no file, so every release refuses it, each in its own words; `tag` is not created. Builds of one's
+        own say 0.0.0, so a version alone only decides where it is a release that is known to be too old.
+
+        Raises:
+            OllamaTooOldError: it is.
+        """
+        version = self.version()
+        old = _known_old(version)
+        if not old:
+            try:
+                self._request("POST", "/api/create", "try /api/create", json_body={"model": tag, "stream": False})
+            except OllamaRefusedError as refusal:
+                old = _OLD_RULES in refusal.message.lower()
+        if old:
+            raise OllamaTooOldError(
+                f"The Ollama at {self.url} is version {version}; {OLDEST} or newer is needed to create a model from files "
+                "that are sent to it. Update it (https://ollama.com/download) and run the same command again."
+            )
+        return version
+
     def digests(self) -> dict[str, str]:
         """Tag to digest of every model it serves; tags that were copied from each other share a digest."""
         models = self._json("GET", "/api/tags", "list the models").get("models") or []
@@ -81,18 +113,19 @@ class OllamaServer:
         """The system prompt inside a tag; empty when it has none."""
         return str(self._json("POST", "/api/show", f"show {tag}", {"model": tag}).get("system") or "")
 
-    def upload(self, path: Path, sha256: str) -> bool:
-        """Bring a file to the server under its digest; False when the server had it already.
+    def has(self, path: Path, sha256: str) -> bool:
+        """Does the server have a file of this digest?"""
+        answer = self._request("HEAD", f"/api/blobs/sha256:{sha256}", f"ask for {path.name}", accept=(404,))
+        return answer.status_code != httpx.codes.NOT_FOUND
+
+    def upload(self, path: Path, sha256: str) -> None:
+        """Bring a file to the server under its digest.
 
         The server checks the digest itself and refuses a file that changed on the way.
         """
-        digest = f"sha256:{sha256}"
-        step = f"upload {path.name}"
-        if self._request("HEAD", f"/api/blobs/{digest}", step, accept=(404,)).status_code != httpx.codes.NOT_FOUND:
-            return False
         headers = {"Content-Length": str(path.stat().st_size)}
-        self._request("POST", f"/api/blobs/{digest}", step, content=_chunks(path), headers=headers)
-        return True
+        step = f"upload {path.name}"
+        self._request("POST", f"/api/blobs/sha256:{sha256}", step, content=_chunks(path), headers=headers)
 
     def create(self, body: Mapping[str, Any]) -> Iterator[str]:
         """Create a model, yielding the server's status lines; complete only when the last one is "success"."""
@@ -162,7 +195,9 @@ class OllamaServer:
                         continue
                     value = json.loads(line)
                     if "error" in value:
-                        raise OllamaRefusedError(f"Could not {step}: {value['error']}")
+                        raise _trouble(step, str(value["error"])) or OllamaRefusedError(
+                            f"Could not {step}: {value['error']}"
+                        )
                     yield value
         except httpx.HTTPError as error:
             raise self._failed(step, error) from error
@@ -174,7 +209,8 @@ class OllamaServer:
             return OllamaAwayError(f"No Ollama answers at {self.url}. Start it (`ollama serve`) or set OLLAMA_HOST.")
         if isinstance(error, httpx.TimeoutException):
             return OllamaError(f"Could not {step}: {self.url} said nothing for too long.")
-        return OllamaError(f"Could not {step}: the connection to {self.url} broke ({type(error).__name__}).")
+        room = " A full disk there ends an upload like this: look whether it has room." if "upload" in step else ""
+        return OllamaError(f"Could not {step}: the connection to {self.url} broke ({type(error).__name__}).{room}")
 
 
 def options_of(sampling: Sampling, seed: int | None = None) -> dict[str, float | int]:
@@ -190,9 +226,33 @@ def options_of(sampling: Sampling, seed: int | None = None) -> dict[str, float |
     return options if seed is None else {**options, "seed": seed}
 
 
+def _known_old(version: str) -> bool:
+    try:
+        known = Version(version)
+    except InvalidVersion:
+        return False
+    return known < OLDEST and known.base_version != "0.0.0"
+
+
 def _refusal(step: str, response: httpx.Response) -> OllamaError:
+    said = _said(response.text)
     kind = OllamaRefusedError if response.is_client_error else OllamaError
-    return kind(f"Could not {step}: {_said(response.text)} (HTTP {response.status_code}).")
+    return _trouble(step, said) or kind(f"Could not {step}: {said} (HTTP {response.status_code}).")
+
+
+def _trouble(step: str, said: str) -> OllamaError | None:
+    """Failures of the machine Ollama runs on, known by their words, with what to do; None for anything else."""
+    if any(words in said.lower() for words in _NO_ROOM):
+        return OllamaError(
+            f"Could not {step}: the disk of the machine Ollama runs on is full ({said}). Free some space there (`ollama "
+            "list` shows the models, `ollama rm NAME` removes one) and run the same command again."
+        )
+    if "blobs" in said and "no such file" in said:
+        return OllamaError(
+            f"Could not {step}: Ollama lost a file that was uploaded to it ({said}); it clears unused files away when it "
+            "starts. Run the same command again: the file is uploaded anew."
+        )
+    return None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

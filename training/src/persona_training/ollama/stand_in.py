@@ -1,13 +1,16 @@
 """A server that speaks Ollama's HTTP interface, for tests and for trying a deployment without Ollama.
 
-It keeps models in memory, checks digests as the real one does, and replies from a list instead of from the weights. `fail`
-makes any step go wrong: a status code, a stream cut in the middle, or silence.
+It keeps models in memory, checks digests as the real one does, and replies from a list instead of from the weights. Shapes,
+status codes and the words of errors are those of Ollama's docs/api.md, server/routes.go and server/create.go (commit 24fbbbb):
+what goes wrong after the first line of a stream is an {"error": …} line in it. `fail` makes any step go wrong: a status
+code, a full disk, a stream cut in the middle, or silence.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import threading
 import time
@@ -18,13 +21,19 @@ from typing import Any, Literal
 
 Rules = Literal["accept", "refuse", "ignore"]
 Json = dict[str, Any]
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}:[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+DETAILS = {"format": "gguf", "family": "llama", "parameter_size": "1M", "quantization_level": "Q8_0"}
+DURATIONS = {"total_duration": 9, "load_duration": 1, "prompt_eval_count": 5, "eval_count": 7, "eval_duration": 4}
+MOMENT = "2026-02-01T12:00:00Z"
+NO_ROOM = "write /root/.ollama/models/blobs/sha256-0123456789: no space left on device"
 REPLY = "*suspiro* Aquí estoy, mortal. Qué ilusión."
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a step goes wrong: `status` 400 or 500 with `{"error": …}`, "cut" (the stream ends early), "error_line" (an error
-    inside a 200 stream) or "slow" (nothing for `seconds`). Requests number `first` to `last` of that step fail."""
+    """How a step goes wrong: `status` 400 or 500 with `{"error": …}`, "full" (500, no space left), "cut" (the stream ends
+    early), "error_line" and "full_line" (an error inside a 200 stream) or "slow" (nothing for `seconds`). Requests number
+    `first` to `last` of that step fail."""
 
     kind: int | str
     first: int = 0
@@ -39,12 +48,14 @@ class StandInOllama:
     Attributes:
         models: tag to {"digest", "system", "template", "parameters", "files", "adapters"}.
         blobs: digest to content.
-        failures: step to failure; steps are version, tags, blob_head, blob, create, show, copy, delete, chat.
+        failures: step to failure; steps are version, tags, blob_head, blob, probe (a create that names no file), create, show,
+            copy, delete, chat, and "any" for all of them counted together.
         requests: (step, body) of everything that was asked, in order.
         speak: (tag, messages, options) to a reply.
         version: what it says of itself.
         adapters: what it does with a GGUF adapter: "accept" as releases before 0.34.1 do (one of them, no more), "refuse" as
             later ones were reported to, or "ignore": take it and answer as `base_reply`.
+        structured: whether models are created from files, as since 0.5.5; before, /api/create wanted a Modelfile.
         base_reply: what a model with an ignored adapter says, and one created as the bare base.
     """
 
@@ -56,6 +67,7 @@ class StandInOllama:
     url: str = ""
     version: str = "0.0.0-stand-in"
     adapters: Rules = "accept"
+    structured: bool = True
     base_reply: str = "Hello! How can I help you today?"
 
     def __enter__(self) -> StandInOllama:
@@ -84,7 +96,7 @@ class StandInOllama:
 
     def count(self, step: str) -> int:
         """How often a step was asked for."""
-        return sum(asked == step for asked, _ in self.requests)
+        return len(self.requests) if step == "any" else sum(asked == step for asked, _ in self.requests)
 
     def digest_of(self, tag: str) -> str | None:
         """Digest of a served tag, or None."""
@@ -132,23 +144,35 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/chat": ("chat", self._chat),
         }
         step, answer = steps.get(self.path, ("unknown", self._unknown))
-        self._answer(step, answer, self._read_json())
+        body = self._read_json()
+        if step == "create" and not body.get("files") and "from" not in body:
+            step = "probe"
+        self._answer(step, answer, body)
 
     def _answer(self, step: str, answer: Callable[[Json], None], body: Json) -> None:
-        failure = self.stand_in.failures.get(step)
-        fails = failure is not None and failure.first <= self.stand_in.count(step) <= failure.last
+        failure = self._due(step)
         self.stand_in.requests.append((step, body))
-        if failure is None or not fails:
+        if failure is None:
             answer(body)
         elif isinstance(failure.kind, int):
             self._reply(failure.kind, {"error": f"{step} was made to fail"})
-        elif failure.kind == "error_line":
-            self._stream([{"status": "working"}, {"error": f"{step} was made to fail"}])
+        elif failure.kind == "full":
+            self._reply(500, {"error": NO_ROOM})
+        elif failure.kind in ("error_line", "full_line"):
+            said = NO_ROOM if failure.kind == "full_line" else f"{step} was made to fail"
+            self._stream([{"status": "working"}, {"error": said}])
         elif failure.kind == "cut":
             self._stream([{"status": "working", "message": {"role": "assistant", "content": "*sus"}}], cut=True)
         else:
             time.sleep(failure.seconds)
             self._reply(500, {"error": "too late"})
+
+    def _due(self, step: str) -> Failure | None:
+        for name in (step, "any"):
+            failure = self.stand_in.failures.get(name)
+            if failure is not None and failure.first <= self.stand_in.count(name) <= failure.last:
+                return failure
+        return None
 
     def _read(self) -> bytes:
         length = self.headers.get("Content-Length")
@@ -189,59 +213,75 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(200, {"version": self.stand_in.version})
 
     def _tags(self, _: Json) -> None:
-        models = [{"name": t, "model": t, "digest": m["digest"]} for t, m in sorted(self.stand_in.models.items())]
+        models = [
+            {"name": tag, "model": tag, "modified_at": MOMENT, "size": 1, "digest": model["digest"], "details": DETAILS}
+            for tag, model in sorted(self.stand_in.models.items())
+        ]
         self._reply(200, {"models": models})
 
     def _blob(self, digest: str, content: bytes) -> None:
-        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-            self._reply(400, {"error": "digest mismatch"})
-            return
-        self.stand_in.blobs[digest] = content
-        self._reply(201, None)
+        got = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if digest in self.stand_in.blobs:
+            self._reply(200, None)
+        elif got != digest:
+            self._reply(400, {"error": f'digest mismatch, expected "{digest}", got "{got}"'})
+        else:
+            self.stand_in.blobs[digest] = content
+            self._reply(201, None)
 
     def _create(self, body: Json) -> None:
-        if "from" in body:
-            self._reply(500, {"error": f"pull model manifest: {body['from']} is not served here"})
-            return
         refusal = self._refusal(body)
         if refusal is not None:
             self._reply(400, {"error": refusal})
             return
-        named = [*body.get("files", {}).values(), *body.get("adapters", {}).values()]
-        missing = [digest for digest in named if digest not in self.stand_in.blobs]
-        if missing or not body.get("files"):
-            self._reply(
-                400, {"error": f"blob {missing[0]} not found" if missing else "neither 'from' or 'files' was specified"}
-            )
-            return
+        lines: list[Json] = []
+        for named in (body["files"], body.get("adapters", {})):
+            if len(named) > 1:
+                self._stream([*lines, {"error": "only one adapter is currently supported"}])
+                return
+            for digest in named.values():
+                lines.append({"status": "parsing GGUF"})
+                if digest not in self.stand_in.blobs:
+                    path = f"/root/.ollama/models/blobs/{digest.replace(':', '-')}"
+                    self._stream([*lines, {"error": f"open {path}: no such file or directory"}])
+                    return
         content = {key: body.get(key) for key in ("files", "adapters", "system", "template", "parameters")}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         self.stand_in.models[body["model"]] = {**content, "digest": digest}
-        self._stream([{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}])
+        self._stream([*lines, {"status": "writing manifest"}, {"status": "success"}])
 
     def _refusal(self, body: Json) -> str | None:
-        """Why the release this stands in for would not create such a model."""
+        """Why the release this stands in for would not even begin to create such a model."""
+        if not self.stand_in.structured:
+            return "path or modelfile are required"
+        if not TAG.fullmatch(str(body.get("model"))):
+            return "invalid model name"
+        if "from" in body:
+            return f"pull model manifest: {body['from']} is not served here"
+        if not body.get("files"):
+            return "neither 'from' or 'files' was specified"
         if body.get("quantize"):
             return "create-time quantization is only supported for safetensors imports"
         if body.get("adapters") and self.stand_in.adapters == "refuse":
             return "adapters are not supported"
-        if len(body.get("adapters", {})) > 1:
-            return "only one adapter is currently supported"
         return None
 
-    def _known(self, tag: object) -> Json | None:
+    def _known(self, tag: object, quote: str = "'") -> Json | None:
         model = self.stand_in.models.get(str(tag))
         if model is None:
-            self._reply(404, {"error": f"model '{tag}' not found"})
+            self._reply(404, {"error": f"model {quote}{tag}{quote} not found"})
         return model
 
     def _show(self, body: Json) -> None:
         model = self._known(body.get("model"))
         if model is not None:
-            self._reply(200, {"system": model.get("system") or "", "template": model.get("template") or ""})
+            parts = {key: model[key] for key in ("system", "template") if model.get(key)}
+            told = "\n".join(f"{name} {value}" for name, value in (model.get("parameters") or {}).items())
+            facts = {"modelfile": "# Modelfile", "parameters": told, "details": DETAILS, "model_info": {}}
+            self._reply(200, {**facts, **parts, "capabilities": ["completion"], "modified_at": MOMENT})
 
     def _copy(self, body: Json) -> None:
-        model = self._known(body.get("source"))
+        model = self._known(body.get("source"), '"')
         if model is not None:
             self.stand_in.models[body["destination"]] = dict(model)
             self._reply(200, None)
@@ -260,10 +300,13 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self.stand_in.base_reply
         else:
             reply = self.stand_in.speak(body["model"], body["messages"], body.get("options", {}))
+        about = {"model": body["model"], "created_at": MOMENT}
         pieces = [
-            {"message": {"role": "assistant", "content": piece + " "}, "done": False} for piece in reply.split(" ")
+            {**about, "message": {"role": "assistant", "content": piece + " "}, "done": False}
+            for piece in reply.split(" ")
         ]
-        self._stream([*pieces, {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}])
+        end = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop", **DURATIONS}
+        self._stream([*pieces, {**about, **end}])
 
     def _unknown(self, _: Json) -> None:
         self._reply(404, {"error": "404 page not found"})

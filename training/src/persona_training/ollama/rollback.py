@@ -1,0 +1,70 @@
+"""Back to the version before: `latest` and `previous` change places, so that rolling back twice changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from persona_training.display import Display
+from persona_training.evaluation.service import MemoryService
+from persona_training.ollama.erasure import refuse_erased
+from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, now_utc, record
+from persona_training.ollama.promotion import Names, roll_back
+from persona_training.ollama.server import OllamaServer
+from persona_training.settings import Settings
+
+
+def undo(
+    name: str,
+    server: OllamaServer,
+    service: MemoryService,
+    settings: Settings,
+    display: Display,
+    *,
+    why: str | None = None,
+    by: By = "command",
+) -> Entry:
+    """Roll `<name>:latest` back to `<name>:previous`, and put it on record with who asked and why.
+
+    Raises:
+        OllamaError: there is nothing to roll back to, or Ollama failed and nothing changed.
+        ErasedError: the version before learned from what somebody had erased since; nothing changed.
+        StorageError: a deployment is under way.
+    """
+    names = Names(f"{name}:rollback")
+    with exclusively(settings.adapters_dir):
+        known = _known(settings, server.digests().get(names.previous))
+        refuse_erased(service, adapters_of(known), display)
+        moved = roll_back(server, names)
+        entry = Entry(
+            event="rollback",
+            tag=str(known.get("tag", names.previous)),
+            live=names.live,
+            digest=moved.digest,
+            adapter_id=known.get("adapter_id"),
+            weights_sha256=known.get("weights_sha256"),
+            gguf_sha256=known.get("gguf_sha256"),
+            report_id=known.get("report_id"),
+            forced=None,
+            replaced=moved.replaced,
+            host=server.url,
+            at=now_utc(),
+            by=by,
+            why=why,
+            skills=list(known.get("skills") or []),
+        )
+        record(settings.adapters_dir, entry)
+    display.fact("live", f"{names.live} is {entry.tag} again ({entry.adapter_id or 'of unknown origin'})")
+    if entry.adapter_id:
+        smoke = {"ok": True, "event": "rollback", "by": by, "why": why}
+        body = {"tag": names.live, "host": server.url, "live": True, "smoke": smoke}
+        display.fact("service", service.register_deployment(entry.adapter_id, body, f"rollback-{entry.at}"))
+    return entry
+
+
+def _known(settings: Settings, digest: str | None) -> dict[str, Any]:
+    return (deployed_as(settings.adapters_dir, digest) if digest else None) or {}
+
+
+def adapters_of(entry: dict[str, Any]) -> list[str]:
+    """Every adapter a ledger entry says was served."""
+    return [adapter_id for adapter_id in (entry.get("adapter_id"), *(entry.get("skills") or [])) if adapter_id]
