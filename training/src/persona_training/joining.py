@@ -44,7 +44,8 @@ UNSUPPORTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modul
 LEAST_WEIGHT, MOST_WEIGHT = 0.5, 1.0
 MERGED_FILE = "merged.json"
 CONFIG_FILE = "adapter_config.json"
-JOIN_FILES = {WEIGHTS_FILE, CONFIG_FILE, JOINED_FILE}
+# A join's own files, and the gate's report about it, which is about other weights once the join is replaced.
+JOIN_FILES = {WEIGHTS_FILE, CONFIG_FILE, JOINED_FILE, "summary.json", "results.jsonl", "junit.xml", "report.html"}
 ELSEWHERE = "Choose another --output-dir: a place of its own, or an older join."
 
 

@@ -65,6 +65,7 @@ def setting_line(
     dialogues: Sequence[Dialogue],
     *,
     voices: Mapping[VoiceName, Mapping[str, str | None]],
+    floor: str,
     seed: int,
     backend: str,
     sampling: Sampling,
@@ -73,7 +74,10 @@ def setting_line(
     exports: Sequence[str],
     looks: int,
 ) -> Line:
-    """The first line. `exports` are the datasets whose replies memorisation was measured against; the rows stay there."""
+    """The first line. `exports` are the datasets whose replies memorisation was measured against; the rows stay there.
+
+    `looks` is how many looks the verdict was prepared for (see `judgement`): judging again must not forget that.
+    """
     return {
         "kind": "setting",
         "schema": SCHEMA,
@@ -81,6 +85,7 @@ def setting_line(
         "probes": [{"id": probe.id, "facet": probe.facet, "prompt": probe.prompt} for probe in probes],
         "dialogues": [{"id": dialogue.id, "turns": list(dialogue.turns)} for dialogue in dialogues],
         "voices": {name: dict(who) for name, who in voices.items()},
+        "floor": floor,
         "seed": seed,
         "serving": {"backend": backend, "sampling": asdict(sampling), "system_prompt": system_prompt_origin},
         "system_prompt": system_prompt,
@@ -178,7 +183,7 @@ def _setting(line: Line) -> Line:
     unknown = set(line["voices"]) - set(VOICES)
     if unknown or "candidate" not in line["voices"]:
         raise ValueError(f"its voices are {', '.join(line['voices'])}")
-    for key in ("probes", "dialogues", "seed", "serving", "battery"):
+    for key in ("probes", "dialogues", "floor", "seed", "serving", "battery", "looks"):
         line[key]
     return line
 
