@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from persona_training.errors import RecipeError
+from persona_training.yaml_text import read_yaml
 
 KNOBS = {
     "": {"max_length", "load_in_4bit", "packing", "backend"},
@@ -118,7 +119,7 @@ def free_gpu_bytes(device: str = "auto") -> int | None:
 
 def _read(path: Path) -> Cards:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}  # `read_recipe` reads the same file next and says what is wrong with it
     return split_cards(values)[1]

@@ -15,6 +15,7 @@ import yaml
 from persona_training.cards import for_card
 from persona_training.errors import RecipeError
 from persona_training.hashing import sha256_json
+from persona_training.yaml_text import read_yaml
 
 T = TypeVar("T")
 
@@ -226,7 +227,7 @@ def read_recipe(path: Path, card: int | None = None) -> Recipe:
         RecipeError: the file is missing, a knob is unknown, misspelt, missing or out of range.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(
             f"No configuration at {path} ({error.strerror}). The shipped ones are in training/configs/."

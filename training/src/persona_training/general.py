@@ -45,9 +45,13 @@ def general_dataset(
         given: `--general-dataset`; empty takes the base's own replies, from the data folder once they are there.
 
     Raises:
-        DatasetError: the given file cannot be used, or the base has no usable reply to any prompt.
+        DatasetError: the given file cannot be used or has no share in the run, or the base has no usable reply to any prompt.
     """
     if recipe.general_share == 0:
+        if given:
+            raise DatasetError(
+                "--general-dataset is given, but nothing of it would be mixed in: add --general-share 0.05."
+            )
         return None
     if given:
         dataset = load_dataset(given, settings.exports_dir, val_share=0.0)

@@ -62,7 +62,10 @@ def check_ollama() -> Check:
     """Ollama and its version; training works without it."""
     from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
 
-    server = OllamaServer(silence_seconds=ANSWER_SECONDS)
+    try:
+        server = OllamaServer(silence_seconds=ANSWER_SECONDS)
+    except httpx.InvalidURL as error:
+        return Check("ollama", "note", f"OLLAMA_HOST is no address ({error})", "Set it to e.g. http://127.0.0.1:11434.")
     try:
         version = server.version()
     except OllamaAwayError:

@@ -63,3 +63,14 @@ def check_writable(folder: Path) -> None:
             file.write(b"x")
     except OSError as error:
         raise StorageError(f"Cannot write into {folder}: {error.strerror}. Choose another --output-dir.") from error
+
+
+def said(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback for a reason that is kept: the value without blanks around it.
+
+    Raises:
+        click.BadParameter: it is blank.
+    """
+    if value is not None and not value.strip():
+        raise click.BadParameter("give a reason in words; it is kept.")
+    return None if value is None else value.strip()

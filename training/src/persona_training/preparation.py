@@ -136,7 +136,7 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     _refuse_withdrawn(data, withdrawn, settings, display)
     schedule = _schedule(tokenizer, own, data, recipe)
     val = read_lessons(tokenizer, dataset.val, dataset, recipe).examples
-    _show(display, recipe, tokenizer, own, replay, schedule)
+    _show(display, recipe, tokenizer, own, replay, schedule, val)
     return Prepared(
         request=request,
         base=base,
@@ -332,6 +332,7 @@ def _show(
     own: Lessons,
     replay: Dataset | None,
     schedule: Schedule,
+    val: Sequence[Learnable],
 ) -> None:
     if recipe.system_prompt == "omit":
         display.fact("system prompt", "left out of every row (recipe: this base's context is too small to carry it)")
@@ -339,6 +340,8 @@ def _show(
         display.fact("length", f"{own.note} (max_length {recipe.max_length})")
     if replay is not None:
         display.fact("replay", f"{recipe.replay_share:.0%} of each epoch from {replay.name}, against forgetting")
+    if recipe.steps.patience and not val:
+        display.fact("early stop", "never: the dataset holds nothing out, so there is no held-out loss to wait for")
     display.fact("order", f"{schedule.steps} steps, {schedule.epoch_rows} rows an epoch, seed {recipe.seed}")
     display.fact("loss sees", f"{own.learned_share:.0%} of {own.tokens} tokens: the assistant's words and end tokens")
     for example in own.shown:

@@ -18,6 +18,10 @@ def replay_dataset(recipe: Recipe, parent: Manifest | None, given: Sequence[str]
         DatasetError: they are not there any more, or the file has changed since.
     """
     if parent is None or recipe.replay_share == 0:
+        if given:
+            raise DatasetError(
+                "--replay-dataset is given, but nothing of it would be replayed: add --replay-share 0.25."
+            )
         return None
     if given:
         return load_dataset(given, settings.exports_dir)

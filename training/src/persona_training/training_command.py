@@ -21,6 +21,7 @@ from persona_training.datasets import load_dataset
 from persona_training.device_queue import memory_for_next_run
 from persona_training.display import Display
 from persona_training.errors import RecipeError
+from persona_training.options import said
 from persona_training.parents import adapter_folder
 from persona_training.preparation import Request
 from persona_training.processes import this_process
@@ -70,6 +71,7 @@ def _shared_options(command: F) -> F:
         click.option(
             "--allow-personal-data",
             metavar="REASON",
+            callback=said,
             help="Learn rows that hold some; the reason goes into the manifest.",
         ),
     )

@@ -107,3 +107,5 @@ def test_a_share_of_zero_needs_no_rows(recipe: Recipe, settings: Settings, displ
     none = dataclasses.replace(recipe, general_share=0.0)
     base = find_base(recipe.base_model, settings.data_dir)
     assert general_dataset(base, none, (), settings, display) is None
+    with pytest.raises(DatasetError, match="add --general-share"):
+        general_dataset(base, none, ("neutral.jsonl",), settings, display)

@@ -118,6 +118,8 @@ def test_ollama_is_asked_for_its_version(version: str, level: str, monkeypatch: 
         check = sound(check_ollama())
     assert (check.level, version in check.found) == (level, True)
     assert sound(check_ollama()).level == "note"
+    monkeypatch.setenv("OLLAMA_HOST", "http://[::1")
+    assert "OLLAMA_HOST is no address" in sound(check_ollama()).found
 
 
 def test_the_memory_service_is_asked_whether_it_is_well() -> None:

@@ -57,6 +57,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         (["train-personality", "--config", "none.yaml", "--dataset", "x"], 1, "No configuration at none.yaml"),
         (["train-personality", "--backend", "llamafile", "--dataset", "x"], 2, "'llamafile' is not"),
         (["train-personality", "--resume", "personality-x"], 1, "No adapter 'personality-x'"),
+        (["train-personality", "--allow-personal-data", "  ", "--dataset", "x"], 2, "give a reason in words"),
         (["train-personality", "--resume", "x", "--seed", "3"], 2, "leave out --seed"),
         (["train-personality", "--register", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-episodic", "--week", "54", "--dataset", "x"], 2, "54"),

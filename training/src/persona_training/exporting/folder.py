@@ -49,8 +49,10 @@ def fetch(client: ExportClient, manifest: dict[str, Any], exports_dir: Path) -> 
     with _storage(exports_dir):
         exports_dir.mkdir(parents=True, exist_ok=True)
         _sweep(exports_dir)
-        # Two who export the same at once: the second waits, and finds it there.
-        with FileLock(Path(tempfile.gettempdir()) / f"casiopy-export-{sha256_text(str(folder.resolve()))[:16]}.lock"):
+        # Two who export the same at once: the second waits, and finds it there. One lock for the folder, outside of it, so that
+        # neither locks pile up nor anything lies in it that is no dataset.
+        lock = f"casiopy-exports-{sha256_text(str(exports_dir.resolve()))[:16]}.lock"
+        with FileLock(Path(tempfile.gettempdir()) / lock):
             partial.mkdir(exist_ok=True)
             try:
                 _write(partial / "manifest.json", client.manifest(export_id))
