@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from persona_training.evaluation.battery import Battery
-from persona_training.evaluation.diversity import distinct_bigrams, repeated_elsewhere
+from persona_training.evaluation.diversity import distinct_ngrams, repeated_elsewhere
 from persona_training.evaluation.facts import says_expected
 from persona_training.evaluation.language import in_expected_language, spoken_language
 from persona_training.evaluation.markers import has_marker, marker_count, says_any
@@ -96,7 +96,7 @@ def test_shape(reply: str, length: int, question: int) -> None:
 
 
 def test_distinct_bigrams_counts_every_pair_once_over_all_replies() -> None:
-    first, second, short = distinct_bigrams(["uno dos tres", "uno dos cuatro", "uno"])
+    first, second, short = distinct_ngrams(["uno dos tres", "uno dos cuatro", "uno"], 2)
     assert (first, second) == (0.75, 0.75)  # "uno dos" occurs twice: (1/2 + 1) / 2
     assert math.isnan(short)
 
@@ -104,7 +104,7 @@ def test_distinct_bigrams_counts_every_pair_once_over_all_replies() -> None:
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=3, max_size=3), min_size=1, max_size=8))
 def test_distinct_bigrams_of_equal_length_is_distinct_2(tokens: list[list[str]]) -> None:
     pairs = [pair for reply in tokens for pair in ngrams(reply, 2)]
-    values = distinct_bigrams([" ".join(reply) for reply in tokens])
+    values = distinct_ngrams([" ".join(reply) for reply in tokens], 2)
     assert sum(values) / len(values) == pytest.approx(len(set(pairs)) / len(pairs))
 
 

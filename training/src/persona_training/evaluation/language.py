@@ -7,7 +7,7 @@ when it could choose among 75 languages. Below three spoken words it is a coin t
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from persona_training.evaluation.battery import ReplyLanguage
@@ -26,6 +26,7 @@ def _detector() -> LanguageDetector:
     return LanguageDetectorBuilder.from_languages(Language.SPANISH, Language.ENGLISH).build()
 
 
+@lru_cache(maxsize=16_384)  # the same replies are judged by several metrics, and again after every round of drawing
 def spoken_language(reply: str) -> str | None:
     """ "es", "en", or None when there are fewer than three spoken words to tell by."""
     spoken = without_stage_directions(reply)

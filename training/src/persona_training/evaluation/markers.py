@@ -1,4 +1,4 @@
-"""Habits of speech, and the two voices she must never borrow. Units: hits or shares per reply, all in [0, ∞) or {0, 1}."""
+"""Habits of speech, and the voices she must never borrow. Units: hits or shares per reply, all in [0, ∞) or {0, 1}."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from persona_training.evaluation.battery import Marker
+from persona_training.evaluation.facts import says_one_of
 
 
 def has_marker(reply: str, markers: Sequence[Marker]) -> float:
@@ -18,6 +19,13 @@ def marker_count(reply: str, markers: Sequence[Marker]) -> float:
     return float(sum(len(marker.pattern.findall(reply)) for marker in markers))
 
 
-def says_any(reply: str, patterns: Sequence[re.Pattern[str]]) -> float:
-    """1.0 when one of the phrases (assistant tone, refusal) is in the reply, else 0.0."""
-    return float(any(pattern.search(reply) for pattern in patterns))
+def without_markers(reply: str, markers: Sequence[Marker]) -> str:
+    """The reply with every marker cut out: what is left is what she said, not how."""
+    for marker in markers:
+        reply = marker.pattern.sub(" ", reply)
+    return reply
+
+
+def says_any(reply: str, patterns: Sequence[re.Pattern[str]], phrases: Sequence[str] = ()) -> float:
+    """1.0 when a pattern (assistant tone, refusal, canary) matches or one of the phrases stands in the reply, else 0.0."""
+    return float(any(pattern.search(reply) for pattern in patterns) or says_one_of(reply, phrases))

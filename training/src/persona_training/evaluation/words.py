@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _STAGE_DIRECTION = re.compile(r"\*[^*\n]{1,60}\*")
+MIN_LETTERS = 4  # shorter words carry no topic in either language: vez, así, voy, get, day
 
 
 def words(text: str) -> list[str]:
@@ -33,3 +35,20 @@ def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
 def without_stage_directions(text: str) -> str:
     """The spoken part of a reply: everything between asterisks is left out."""
     return _STAGE_DIRECTION.sub(" ", text).strip()
+
+
+def spoken_words(text: str) -> list[str]:
+    """The words of a reply without its stage directions, which are formulae."""
+    return words(without_stage_directions(text))
+
+
+def content_words(text: str) -> frozenset[str]:
+    """What a text is about: its words of four letters or more, plain, without Spanish and English stop words."""
+    return frozenset(word for word in plain(text).split() if len(word) >= MIN_LETTERS and word not in _stop_words())
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    from bm25s.stopwords import STOPWORDS_EN_PLUS, STOPWORDS_SPANISH
+
+    return frozenset(plain(word) for word in (*STOPWORDS_EN_PLUS, *STOPWORDS_SPANISH))
