@@ -187,7 +187,8 @@ def suspects(
     if not exchanges:
         return [], note
     exam, said = _as_examination(exchanges, battery, heard)
-    values = {one.metric.name: one.values["candidate"] for one in measured(exam, said) if one.metric.over == "probes"}
+    taken = measured(exam, said) if faults else []
+    values = {one.metric.name: one.values["candidate"] for one in taken if one.metric.over == "probes"}
     texts = [exchange.reply for exchange in exchanges]
     evidence = [_of_fault(fault, values.get(fault.name), texts, failing.get(fault.name, {})) for fault in faults]
     broken = {(fail.rule, fail.probe) for fail in find_hard_fails(exam, said["candidate"])}
