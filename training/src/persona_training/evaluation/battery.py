@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
-from persona_training.errors import PersonaTrainingError
+from persona_training.evaluation.battery_source import BatteryError, read_source
 
 ReplyLanguage = Literal["es", "en", "any"]
 Dialect = Literal["tuteo", "voseo", "ustedeo", "any"]
@@ -26,8 +22,20 @@ SHIPPED = "casiopy"
 FACETS: tuple[Facet, ...] = get_args(Facet)
 
 
-class BatteryError(PersonaTrainingError):
-    """A battery file is missing or malformed; the message names the key."""
+__all__ = [
+    "FACETS",
+    "SHIPPED",
+    "Battery",
+    "BatteryError",
+    "Corpora",
+    "Dialect",
+    "Dialogue",
+    "Facet",
+    "Marker",
+    "Probe",
+    "ReplyLanguage",
+    "load_battery",
+]
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class Battery:
-    """Everything the gate knows about one character, read from one YAML file."""
+    """Everything the gate knows about one character."""
 
     name: str
     version: int
@@ -115,6 +123,14 @@ class Battery:
     corpora: Corpora = Corpora()
     dialect: Dialect = "any"
     out_of_character: tuple[re.Pattern[str], ...] = ()
+
+    @property
+    def kept_out(self) -> tuple[str, ...]:
+        """What no training set may ask or hold: the probes, the viewers' lines, the held-out prompts and texts; each once."""
+        probes = (probe.prompt for probe in self.probes)
+        turns = (turn for dialogue in self.dialogues for turn in dialogue.turns)
+        held_out = (prompt for prompt, _ in self.corpora.persona)
+        return tuple(dict.fromkeys([*probes, *turns, *held_out, *self.corpora.general]))
 
     def choose(self, count: int | None, seed: int) -> tuple[Probe, ...]:
         """`count` probes spread evenly over the facets, the same ones for the same seed; all of them for None.
@@ -141,126 +157,56 @@ class Battery:
 
 
 def load_battery(source: str | Path = SHIPPED) -> Battery:
-    """Read a battery by the name of a shipped one or by the path of a YAML file.
+    """Read a battery by the name of a shipped one, or by the path of a YAML file or of a folder of them.
+
+    `reply_language` falls to the battery's language where a probe or dialogue names none, and to "any" in a language other
+    than Spanish and English, which nothing here can tell apart.
 
     Raises:
         BatteryError: no such battery, not YAML, or a key is missing or wrong.
     """
-    content = _read(source)
-    try:
-        raw = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise BatteryError(f"The battery {source} is not valid YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise BatteryError(f"The battery {source} must be a mapping with the keys name, markers, forbidden and probes.")
-    try:
-        return _battery(raw, hashlib.sha256(content.encode("utf-8")).hexdigest())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BatteryError(f"The battery {source} is malformed at {error}. Compare it with the shipped one.") from error
-
-
-def _read(source: str | Path) -> str:
-    path = Path(source)
-    if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise BatteryError(f"No battery file at {path}.")
-        return path.read_text(encoding="utf-8")
-    shipped = resources.files("persona_training.evaluation") / "batteries" / f"{source}.yaml"
-    if not shipped.is_file():
-        raise BatteryError(f"No shipped battery is called {source!r}. Give the path of a .yaml file, or {SHIPPED!r}.")
-    return shipped.read_text(encoding="utf-8")
-
-
-def _battery(raw: dict[str, Any], sha256: str) -> Battery:
-    probes = tuple(_probe(item, str(raw["language"])) for item in raw["probes"])
-    seen: set[str] = set()
-    for probe in probes:
-        if probe.id in seen:
-            raise ValueError(f"probe {probe.id}: the id is used twice")
-        seen.add(probe.id)
-    if not probes:
-        raise ValueError("probes: there is none")
+    found = read_source(source)
+    keys = found.keys
+    language = str(keys["language"])
+    spoken = language if language in get_args(ReplyLanguage) else "any"
+    corpora = keys.get("corpora", {})
+    pairs = tuple((pair["prompt"], pair["reply"]) for pair in corpora.get("persona", ()))
     return Battery(
-        name=str(raw["name"]),
-        version=int(raw["version"]),
-        persona=str(raw["persona"]),
-        language=str(raw["language"]),
-        sha256=sha256,
-        markers=tuple(_marker(item) for item in raw["markers"]),
-        assistant_tone=_patterns(raw["forbidden"]["assistant"]),
-        refusal=_patterns(raw["forbidden"]["refusal"]),
-        canaries=_patterns(raw.get("canaries", [])),
-        neutral_replies=tuple(map(str, raw["neutral_replies"])),
-        probes=probes,
-        dialogues=_dialogues(raw.get("dialogues", []), str(raw["language"])),
-        corpora=_corpora(raw.get("corpora", {})),
-        dialect=_one_of(raw.get("dialect", "any"), get_args(Dialect), "dialect"),
-        out_of_character=_patterns(raw["forbidden"].get("out_of_character", [])),
+        name=keys["name"],
+        version=keys["version"],
+        persona=keys["persona"],
+        language=language,
+        sha256=found.sha256,
+        markers=tuple(_marker(item) for item in keys["markers"]),
+        assistant_tone=_patterns(keys["forbidden"]["assistant"]),
+        refusal=_patterns(keys["forbidden"]["refusal"]),
+        canaries=_patterns(keys.get("canaries", ())),
+        neutral_replies=tuple(keys["neutral_replies"]),
+        probes=tuple(_probe(item, spoken) for item in keys["probes"]),
+        dialogues=tuple(_dialogue(item, spoken) for item in keys.get("dialogues", ())),
+        corpora=Corpora(pairs, tuple(corpora.get("general", ()))),
+        dialect=keys.get("dialect", "any"),
+        out_of_character=_patterns(keys["forbidden"].get("out_of_character", ())),
     )
 
 
 def _probe(item: dict[str, Any], language: str) -> Probe:
-    where = f"probe {item['id']}"
-    if not item["references"]:
-        raise ValueError(f"{where}: it needs at least one reference")
-    return Probe(
-        id=str(item["id"]),
-        facet=_one_of(item["facet"], FACETS, f"{where}: facet"),
-        prompt=str(item["prompt"]),
-        references=tuple(map(str, item["references"])),
-        expect=tuple(map(str, item.get("expect", ()))),
-        reject=tuple(map(str, item.get("reject", ()))),
-        neutral=str(item.get("neutral", "")),
-        reply_language=_one_of(
-            item.get("reply_language", language), get_args(ReplyLanguage), f"{where}: reply_language"
-        ),
-    )
+    lists = {key: tuple(item.get(key, ())) for key in ("references", "expect", "reject")}
+    return Probe(**{"reply_language": language, **item, **lists})
 
 
-def _dialogues(items: list[dict[str, Any]], language: str) -> tuple[Dialogue, ...]:
-    made = []
-    for item in items:
-        where = f"dialogue {item['id']}"
-        if len(item["turns"]) < 2:
-            raise ValueError(f"{where}: it needs at least two turns")
-        made.append(
-            Dialogue(
-                id=str(item["id"]),
-                mood=_one_of(item["mood"], ("friendly", "hostile", "neutral"), f"{where}: mood"),
-                turns=tuple(map(str, item["turns"])),
-                reply_language=_one_of(
-                    item.get("reply_language", language), get_args(ReplyLanguage), f"{where}: reply_language"
-                ),
-            )
-        )
-    if len({one.id for one in made}) < len(made):
-        raise ValueError("dialogues: an id is used twice")
-    return tuple(made)
-
-
-def _corpora(raw: dict[str, Any]) -> Corpora:
-    persona = tuple((str(item["prompt"]), str(item["reply"])) for item in raw.get("persona", ()))
-    return Corpora(persona=persona, general=tuple(map(str, raw.get("general", ()))))
-
-
-def _one_of(value: Any, allowed: Sequence[str], where: str) -> Any:
-    if value not in allowed:
-        raise ValueError(f"{where} must be {', '.join(allowed)}")
-    return value
+def _dialogue(item: dict[str, Any], language: str) -> Dialogue:
+    return Dialogue(**{"reply_language": language, **item, "turns": tuple(item["turns"])})
 
 
 def _marker(item: dict[str, Any]) -> Marker:
-    low, high = (float(value) for value in item["band"])
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"marker {item['name']}: a band is two shares, lowest first, between 0 and 1")
-    return Marker(str(item["name"]), str(item["title"]), _patterns([item["pattern"]])[0], (low, high))
+    low, high = item["band"]
+    return Marker(item["name"], item["title"], _pattern(item["pattern"]), (float(low), float(high)))
 
 
-def _patterns(sources: list[str]) -> tuple[re.Pattern[str], ...]:
-    compiled = []
-    for source in sources:
-        try:
-            compiled.append(re.compile(source, re.IGNORECASE | re.MULTILINE))
-        except re.error as error:
-            raise ValueError(f"pattern {source!r}: {error}") from error
-    return tuple(compiled)
+def _patterns(sources: Iterable[str]) -> tuple[re.Pattern[str], ...]:
+    return tuple(map(_pattern, sources))
+
+
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source, re.IGNORECASE | re.MULTILINE)
