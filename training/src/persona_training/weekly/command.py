@@ -27,9 +27,7 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
 @click.option("--timezone", default="Europe/Madrid", show_default=True, help="IANA zone the week is meant in.")
 @click.option("--persona", help="Slug of the persona. Default: the service's.")
 @click.option("--min-quality", type=click.FloatRange(0, 1), help="Of an exchange; see `casiopy export`.")
-@click.option(
-    "--min-rows", type=click.IntRange(min=1), default=8, show_default=True, help="Fewer are nothing to learn."
-)
+@click.option("--min-rows", type=click.IntRange(min=1), help="Fewer are nothing to learn. Default: training's own 10.")
 @click.option(
     "--recipe",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -43,11 +41,11 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
     default="casiopy",
     show_default=True,
     callback=utf8_file,
-    help="Name of a shipped battery, or a .yaml file.",
+    help="Name of a shipped battery, or a .yaml file or folder, such as one that `extends:` it with the week's probes.",
 )
 @click.option("--baseline", help="What the gate compares with; see `casiopy gate`.")
-@click.option("--prompts", type=click.IntRange(min=1), default=80, show_default=True, help="Probes the gate asks.")
-@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Replies per probe.")
+@click.option("--prompts", type=click.IntRange(min=1), help="Probes the gate asks. Default: all of the battery.")
+@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Replies per probe at most.")
 @click.option("--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else loopback.")
 @click.option("--quantize", default="Q8_0", show_default=True, help="How weights are stored; see `casiopy deploy`.")
 @click.option(
@@ -80,7 +78,8 @@ def week(
     from persona_training.weekly.order import Order
 
     chosen, why = chosen_week(number, year, now_here(), options["timezone"])
-    order, settings, display = Order(week=chosen, **options), Settings.from_env(), Display()
+    given = {name: value for name, value in options.items() if value is not None}
+    order, settings, display = Order(week=chosen, **given), Settings.from_env(), Display()
     _check(order)
     display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
     journal = read_journal(settings.adapters_dir, chosen, order.persona)

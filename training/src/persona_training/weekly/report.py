@@ -142,7 +142,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
     source = (resources.files("persona_training.weekly") / "templates" / "week.md.jinja").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701 (Markdown, not HTML)
-    environment.filters |= {"excerpt": lambda text: excerpt(text).replace("|", "\\|"), "duration": duration}
+    environment.filters |= {"excerpt": excerpt, "duration": duration}
     return environment.from_string(source).render(**report).strip() + "\n"
 
 

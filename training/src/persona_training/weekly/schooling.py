@@ -82,8 +82,8 @@ class ExportStage:
         arguments += ["--timezone", order.timezone]
         arguments += ["--persona", order.persona] if order.persona else []
         arguments += ["--min-quality", str(order.min_quality)] if order.min_quality is not None else []
-        # Whoever learned the questions would pass by heart; those of shipped batteries are left out in any case.
-        return [*arguments, *(["--battery", order.battery] if Path(order.battery).suffix else [])]
+        # Whoever learned the questions would pass by heart.
+        return [*arguments, "--battery", order.battery]
 
     def gone(self, result: Result) -> str | None:
         """The dataset is not there any more, or not what it was."""
