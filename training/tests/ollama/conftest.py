@@ -1,10 +1,11 @@
-"""A stand-in Ollama, and two finished, approved adapters on a random base that need no training."""
+"""A stand-in Ollama, and finished adapters of every layer on a random base that need no training; two are approved."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 LAYER_1 = "personality-20260101T000000"
 LAYER_2 = "episodic-2026-w05-20260201T000000"
+LAYER_3 = "skill-sarcasm-20260301T000000"
 
 
 @pytest.fixture
@@ -38,13 +40,17 @@ def ollama() -> Iterator[StandInOllama]:
 
 @dataclass
 class House:
-    """Folders with a base and two layers, a memory service that records, and what was shown."""
+    """Folders with a base and three layers, a memory service that records, and what was shown.
+
+    `erased`: adapter id to since when the service marks it.
+    """
 
     settings: Settings
     service: MemoryService
     posted: list[tuple[str, Any]]
     shown: StringIO
     display: Display
+    erased: dict[str, str] = field(default_factory=dict)
 
     def adapter(self, adapter_id: str) -> Path:
         return self.settings.adapters_dir / adapter_id
@@ -79,14 +85,27 @@ def random_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished(random_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapters as they were written; tests get a copy."""
+    folder = tmp_path_factory.mktemp("adapters")
+    base_sha256 = find_base(str(random_base), tmp_path_factory.mktemp("data")).sha256
+    for adapter_id, layer in ((LAYER_1, 1), (LAYER_2, 2), (LAYER_3, 3)):
+        _write_adapter(folder / adapter_id, layer, random_base, base_sha256)
+    return folder
+
+
 @pytest.fixture
-def house(random_base: Path, tmp_path: Path) -> House:
+def house(finished: Path, tmp_path: Path) -> House:
     posted: list[tuple[str, Any]] = []
+    erased: dict[str, str] = {}
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             posted.append((request.url.path, json.loads(request.content)))
             return httpx.Response(201, json={})
+        if request.url.path.startswith("/adapters/"):
+            return httpx.Response(200, json={"tainted_at": erased.get(request.url.path.rpartition("/")[2])})
         return httpx.Response(200, json={"system_prompt": 'Eres Casiopy. Tu lema: "qué ilusión"'})
 
     settings = Settings(
@@ -95,12 +114,10 @@ def house(random_base: Path, tmp_path: Path) -> House:
         adapters_dir=tmp_path / "adapters",
         memory_service_url="http://memory.test",
     )
-    base_sha256 = find_base(str(random_base), settings.data_dir).sha256
-    for adapter_id, layer in ((LAYER_1, 1), (LAYER_2, 2)):
-        _write_adapter(settings.adapters_dir / adapter_id, layer, random_base, base_sha256)
+    shutil.copytree(finished, settings.adapters_dir)
     shown = StringIO()
     service = MemoryService(settings, httpx.MockTransport(answer))
-    return House(settings, service, posted, shown, Display(Console(file=shown, width=200)))
+    return House(settings, service, posted, shown, Display(Console(file=shown, width=200)), erased)
 
 
 def _write_adapter(folder: Path, layer: int, base: Path, base_sha256: str) -> None:
@@ -119,9 +136,10 @@ def _write_adapter(folder: Path, layer: int, base: Path, base_sha256: str) -> No
         "layer": layer,
         "persona": "casiopy",
         "week": {"year": 2026, "number": 5} if layer == 2 else None,
+        "skill": "sarcasm" if layer == 3 else None,
         "status": "finished",
         "base_model": {"name": str(base), "sha256": base_sha256},
-        "parent": {"adapter_id": LAYER_1, "weights_sha256": sha256_file(parent)} if layer == 2 else None,
+        "parent": {"adapter_id": LAYER_1, "weights_sha256": sha256_file(parent)} if layer > 1 else None,
         "dataset": {"export_id": None, "sha256": "0" * 64, "rows": 1},
         "recipe": {"name": "test", "sha256": "0" * 64, "config": {"system_prompt": "keep"}},
         "weights": {"file": weights.name, "sha256": sha256_file(weights)},
@@ -138,4 +156,5 @@ def _write_adapter(folder: Path, layer: int, base: Path, base_sha256: str) -> No
         "reasons": [],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    (folder / "summary.json").write_text(json.dumps(report), encoding="utf-8")
+    if layer < 3:
+        (folder / "summary.json").write_text(json.dumps(report), encoding="utf-8")

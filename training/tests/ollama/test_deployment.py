@@ -113,34 +113,6 @@ def test_nothing_to_roll_back_to(house: House, ollama: StandInOllama) -> None:
         undo("casiopy", OllamaServer(ollama.url), house.service, house.settings, house.display)
 
 
-@pytest.mark.parametrize(
-    ("step", "after"),
-    [("tags", 0), ("blob_head", 0), ("blob", 0), ("create", 0), ("chat", 0), ("chat", 2), ("tags", 1)]
-    + [("copy", done) for done in range(6)],
-)
-def test_a_failed_step_leaves_what_was_live(house: House, ollama: StandInOllama, step: str, after: int) -> None:
-    """Every request of a second deployment is made to fail once, later requests of that step succeed again."""
-    go(house, ollama, Request(adapter=LAYER_1))
-    go(house, ollama, Request(adapter=LAYER_1, tag="casiopy:week05"))
-    before, recorded = digests(ollama), len(entries(house.settings.adapters_dir))
-    ollama.fail(step, 500, after=after, times=1)
-    with pytest.raises(OllamaError, match="casiopy:latest is what it was before"):
-        go(house, ollama)
-    assert digests(ollama) == before
-    assert len(entries(house.settings.adapters_dir)) == recorded
-
-
-@pytest.mark.parametrize("kind", ["cut", "error_line"])
-@pytest.mark.parametrize("step", ["create", "chat"])
-def test_a_broken_stream_leaves_what_was_live(house: House, ollama: StandInOllama, step: str, kind: str) -> None:
-    go(house, ollama, Request(adapter=LAYER_1))
-    before = digests(ollama)
-    ollama.fail(step, kind)
-    with pytest.raises(OllamaError):
-        go(house, ollama)
-    assert digests(ollama) == before
-
-
 def test_when_even_moving_back_fails_the_message_says_where_everything_is(house: House, ollama: StandInOllama) -> None:
     go(house, ollama, Request(adapter=LAYER_1))
     ollama.fail("copy", 500, after=3)

@@ -70,7 +70,7 @@ def promote(server: OllamaServer, names: Names) -> Moved:
         for target in dict.fromkeys((names.tag, names.live)):
             _move(server, names.candidate, target, digests, undo)
         after = server.digests()
-        if after.get(names.live) != digests[names.candidate]:
+        if any(after.get(target) != digests[names.candidate] for target in (names.tag, names.live)):
             raise OllamaError(f"Ollama answered, but {names.live} is not the new model.")
     _sweep(server, [names.candidate, *spares])
     return Moved(digest=digests[names.candidate], replaced=before)

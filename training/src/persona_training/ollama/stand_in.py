@@ -114,6 +114,7 @@ class _QuietServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     stand_in: StandInOllama
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer goes out in two pieces; the second would wait 40 ms for an acknowledgement
 
     def log_message(self, *_: object) -> None:
         """Tests read `requests` instead."""
@@ -158,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(failure.kind, {"error": f"{step} was made to fail"})
         elif failure.kind == "full":
             self._reply(500, {"error": NO_ROOM})
+        elif failure.kind in ("error_line", "full_line") and step not in ("create", "chat"):
+            self._reply(500, {"error": NO_ROOM if failure.kind == "full_line" else f"{step} was made to fail"})
         elif failure.kind in ("error_line", "full_line"):
             said = NO_ROOM if failure.kind == "full_line" else f"{step} was made to fail"
             self._stream([{"status": "working"}, {"error": said}])
