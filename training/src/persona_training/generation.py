@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -119,7 +120,7 @@ class TransformersReplier:
         ids = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids, _ in kept], device=self.device)
         labels = torch.tensor([[*own, *[IGNORED] * (width - len(own))] for _, own in kept], device=self.device)
         attention = torch.tensor([[1] * len(i) + [0] * (width - len(i)) for i, _ in kept], device=self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._room(len(examples)):
             forward: Any = self.model
             logits = forward(input_ids=ids, attention_mask=attention).logits
         # The token at position t is foretold by the logits at t - 1; the sums are taken in float32 whatever the weights are.
@@ -132,6 +133,19 @@ class TransformersReplier:
             raise PersonaTrainingError("A text without a single token to foretell has no loss.")
         means: list[float] = (each / counts).tolist()
         return means
+
+    @contextmanager
+    def _room(self, rows: int) -> Iterator[None]:
+        """Say in one sentence what a full GPU means here."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise PersonaTrainingError(
+                f"{rows} conversations with {self.name} at a time do not fit into this GPU's memory. Close what else uses it, "
+                "or deploy to Ollama under a tag and ask that: it serves a quantised model."
+            ) from error
 
     def _prompt(self, conversation: Conversation, room: int) -> list[int]:
         messages = without_system(conversation) if self.omit_system else list(conversation)
@@ -167,7 +181,7 @@ class TransformersReplier:
             eos_token_id=self._stops(),
             **_choice(sampling),
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), self._room(len(prompts)):
             generate: Any = self.model.generate
             output = generate(input_ids=ids, attention_mask=attention, generation_config=config)
         texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)

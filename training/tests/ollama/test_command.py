@@ -137,7 +137,7 @@ def test_the_gate_hears_a_deployed_tag(at: House, ollama: StandInOllama, prompt:
     assert report["reference"]["adapter_id"] == LAYER_1
     assert report["serving"]["system_prompt"] == "inside the tag casiopy:week05"
     told = [body["messages"] for step, body in ollama.requests if step == "chat"][-1]
-    assert [message["role"] for message in told] == ["user"]  # the tag carries its own system prompt
+    assert "system" not in {message["role"] for message in told}  # the tag carries its own system prompt
 
 
 def test_the_script_is_the_command() -> None:

@@ -33,12 +33,11 @@ class HearingBar:
     def shown(self, total: int) -> Iterator[None]:
         """Show the bar while `total` replies are drawn."""
         self._bar.update(self._task, total=total)
-        if self._console.is_terminal:
-            self._bar.start()
-        try:
+        if not self._console.is_terminal:
             yield
-        finally:
-            self._bar.stop()
+            return
+        with self._bar:
+            yield
 
     def turn(self, sample: int, samples: int, voice: str) -> None:
         """Somebody's turn in a round, both counted from 0."""

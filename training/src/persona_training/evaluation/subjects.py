@@ -163,13 +163,23 @@ def default_baseline(subject: Subject, adapters_dir: Path) -> tuple[Path | None,
 
 def _live(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
     """The adapter behind what was deployed last, or None and the reason why it is not what to compare with."""
-    ledger = entries(adapters_dir)
-    if not ledger:
-        return None, "nothing is live"
-    adapter_id = ledger[-1].get("adapter_id")
-    if not adapter_id or not (adapters_dir / str(adapter_id) / "manifest.json").is_file():
-        return None, f"what is live, {adapter_id or ledger[-1].get('tag')}, is not in {adapters_dir}"
-    stack = adapter_chain(adapters_dir / str(adapter_id))
+    for entry in reversed(entries(adapters_dir)):
+        name = entry.get("adapter_id")
+        if not name or not (adapters_dir / str(name) / "manifest.json").is_file():
+            return None, f"what is live, {name or entry.get('tag')}, is not in {adapters_dir}"
+        if _is_of(read_adapter(adapters_dir / str(name)), subject.manifest):
+            return _as_reference(adapters_dir / str(name), subject)
+    return None, "nothing is live"
+
+
+def _is_of(live: Manifest, candidate: Manifest | None) -> bool:
+    """Is it the same character's? Several may be served from one folder."""
+    personas = {manifest.get("persona") for manifest in (live, candidate) if manifest is not None}
+    return len(personas - {None}) < 2
+
+
+def _as_reference(folder: Path, subject: Subject) -> tuple[Path | None, str]:
+    stack = adapter_chain(folder)
     live = stack[0] if subject.layer == 1 else stack[-1]
     manifest = finished_adapter(live)
     if manifest["weights"]["sha256"] == subject.weights_sha256:
