@@ -68,6 +68,7 @@ def accused(rows: list[Exchange], failed: dict[str, Any], battery: Battery) -> l
 
 LONG = "*suspiro* Mira, mortal, " + "te lo voy a contar otra vez desde el principio con todo detalle " * 6
 ENGLISH = "*sigh* Listen, mortal, nobody asked for your opinion about this game and you know it."
+NO_BETTER = {"opponent": "reference", "difference": 0.0, "interval": [0, 0], "allowed": [0.4, None], "verdict": "fail"}
 TONELESS = "El juego salió en el año dos mil y tiene cinco niveles."
 
 FAULTS: dict[str, tuple[list[str], list[dict[str, Any]], str]] = {
@@ -117,6 +118,21 @@ def test_probes_with_the_largest_change_are_named(battery: Battery) -> None:
     assert all((one.reply, one.change) == (POLITE, 1.0) and one.before for one in shown)
 
 
+def test_a_voice_that_was_no_better_hides_nothing(battery: Battery) -> None:
+    """Two versions without any marker differ in nothing; it still shows where she should have had one."""
+    failed = report(
+        battery,
+        lambda _: TONELESS,
+        [metric("marker_rate", 0.0, 0.0, comparisons=[NO_BETTER])],
+        reference=lambda _: TONELESS,
+    )
+    (fault,) = faults_of(failed)
+    assert (fault.level, fault.goal, fault.sign) == (0.0, 0.4, -1)
+    shown = shown_in([fault], battery, heard(failed, battery))["marker_rate"]
+    assert len(shown) == 3
+    assert {one.change for one in shown} == {0.4}
+
+
 def test_a_fault_without_probes_names_none(battery: Battery, good: list[Exchange]) -> None:
     """Drift is measured over dialogues and perplexity over texts: no probe shows it, no row is measured by it."""
     failed = report(battery, lambda probe: probe.references[0], [metric("no_such_metric", 0.5, 0.1)])
@@ -137,12 +153,12 @@ def test_judged_alone_the_level_is_the_edge(battery: Battery) -> None:
     alone = {"opponent": "alone", "difference": 60.0, "interval": [58, 62], "allowed": [5.0, 45.0], "verdict": "fail"}
     told = metric("length", 60.0, 0.0, margin=6.0, comparisons=[alone]) | {"reference": None}
     (fault,) = faults_of(report(battery, lambda probe: probe.references[0], [told]))
-    assert (fault.opponent, fault.level, fault.sign) == ("alone", 45.0, 1)
+    assert (fault.opponent, fault.level, fault.goal, fault.sign) == ("alone", 45.0, 45.0, 1)
 
 
 @given(st.lists(st.floats(-50, 50) | st.just(float("nan")), min_size=1, max_size=20), st.sampled_from([-1, 1]))
 def test_a_pull_is_a_share_and_points_one_way(values: list[float], sign: int) -> None:
-    fault = Fault("m", "M", "unit", "reference", 1.0, 2.0 * sign, sign, 0.5)
+    fault = Fault("m", "M", "unit", "reference", level=0.5, goal=1.0, value=2.0 * sign, sign=sign, margin=0.5)
     found = pulls(fault, np.array(values))
     assert ((found >= 0) & (found <= 1)).all()
     for value, pull in zip(values, found, strict=True):

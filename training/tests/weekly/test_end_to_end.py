@@ -109,7 +109,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     root = tmp_path_factory.mktemp("week")
     base = random_base(root / "base")
     recipe = smoke_recipe(base)
-    recipe = dataclasses.replace(recipe, device="cpu", steps=dataclasses.replace(recipe.steps, max_steps=2, save_every=2))
+    recipe = dataclasses.replace(
+        recipe, device="cpu", steps=dataclasses.replace(recipe.steps, max_steps=2, save_every=2)
+    )
     service = exported()
     with serving(service) as url, StandInOllama() as ollama:
         settings = Settings(root / "data", root / "exports", root / "adapters", url)
@@ -184,7 +186,6 @@ def test_4_the_next_run_resumes_and_the_gate_stops_it(house: House) -> None:
     assert stages["gate"]["result"]["verdict"] in ("fail", "inconclusive")
     assert told["outcome"]["stage"] == "gate"
     assert told["verdict"]["reasons"]
-    print(done.output)
     assert not house.ollama.models, "nothing may be deployed"
     assert house.run().exit_code == done.exit_code
     assert house.journal()["gate"]["attempts"] == 1, "a verdict is not repeated"

@@ -156,11 +156,11 @@ def likeness(texts: Sequence[str], failing: Mapping[str, str]) -> tuple[Values, 
 
 
 def pulls(fault: Fault, values: Values) -> Values:
-    """How far each value lies from the level she was at, in the direction she went: 0 to 1, 1 for the farthest.
+    """How far each value lies beyond what would have been fine, in the direction of the fault: 0 to 1, 1 for the farthest.
 
-    A difference within the margin is at most a fraction, however alike the rows are otherwise.
+    Where none lies a whole margin beyond it, the farthest is that fraction of 1.
     """
-    beyond = np.nan_to_num(fault.sign * (values - fault.level), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
+    beyond = np.nan_to_num(fault.sign * (values - fault.goal), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
     farthest = max(float(beyond.max(initial=0.0)), fault.margin)
     return beyond / farthest if farthest > 0 else beyond
 

@@ -27,6 +27,7 @@ class Fault:
         name, title, unit: of the metric.
         opponent: the voice she was compared with, or "alone" where she was judged by herself.
         level: that voice's value; alone, the edge of what is acceptable.
+        goal: the nearest value that would have been fine.
         value: hers.
         sign: +1 where she lies too high, -1 where too low.
         margin: how far off would still have been fine, in the metric's unit; 0 where that is not said.
@@ -37,6 +38,7 @@ class Fault:
     unit: str
     opponent: str
     level: float
+    goal: float
     value: float
     sign: int
     margin: float
@@ -47,7 +49,8 @@ class Shown:
     """A probe in which a fault shows, with what she said now and what the other voice had said (None where there is none).
 
     Attributes:
-        change: of the metric from the other voice to her, in the metric's unit and in the direction of the fault.
+        change: of the metric from the other voice to her, in the metric's unit and in the direction of the fault; from what
+            would have been fine, where the other voice was no better anywhere.
     """
 
     probe: str
@@ -79,8 +82,8 @@ def _fault(metric: Mapping[str, Any]) -> Fault | None:
     level = None if opponent == "alone" else metric.get(opponent)
     distance = value if level is None else value - level
     too_low = low is not None and (high is None or distance < (low + high) / 2)
-    if level is None:
-        opponent, level = "alone", (low if too_low else high) or 0.0
+    edge = (low if too_low else high) or 0.0
+    opponent, level, goal = ("alone", edge, edge) if level is None else (opponent, level, level + edge)
     margin = metric["margin"]
     return Fault(
         name=metric["name"],
@@ -88,6 +91,7 @@ def _fault(metric: Mapping[str, Any]) -> Fault | None:
         unit=metric["unit"],
         opponent=opponent,
         level=float(level),
+        goal=float(goal),
         value=float(value),
         sign=-1 if too_low else 1,
         margin=float(max(map(abs, margin)) if isinstance(margin, list) else margin or 0.0),
@@ -147,8 +151,10 @@ def _largest(fault: Fault, values: Mapping[str, Values], heard: Heard) -> list[S
     own, other = values.get("candidate"), values.get(fault.opponent)
     if own is None or own.shape[0] != len(heard.probes):
         return []
-    before = np.full(own.shape, fault.level) if other is None else other
-    change = fault.sign * (_row_means(own) - _row_means(before))
+    hers = fault.sign * _row_means(own)
+    change = hers - fault.sign * (np.full(len(hers), fault.level) if other is None else _row_means(other))
+    if not (change > 0).any():  # the other voice was no better: then it shows wherever she is not where she should be
+        change = hers - fault.sign * fault.goal
     order = [n for n in np.argsort(-np.nan_to_num(change, nan=-np.inf), kind="stable") if change[n] > 0]
     return [
         Shown(
