@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from persona_training.evaluation.battery import Battery
@@ -35,17 +36,23 @@ POLITE = (
 )
 
 
+@pytest.fixture(scope="module")
+def battery(battery: Battery) -> Battery:
+    """Most of the shipped one: enough to catch all of the damage below."""
+    return replace(battery, probes=battery.choose(120, seed=7))
+
+
 def deployed(battery: Battery) -> list[Row]:
-    return [[probe.references[0]] * 2 for probe in battery.probes]
+    return [[probe.references[0]] for probe in battery.probes]
 
 
 def same_voice(battery: Battery) -> list[Row]:
-    return [[probe.references[1]] * 2 for probe in battery.probes]
+    return [[probe.references[1]] for probe in battery.probes]
 
 
 def base_model(battery: Battery) -> list[Row]:
     dealer = random.Random(3)
-    return [[dealer.choice(battery.neutral_replies) for _ in range(2)] for _ in battery.probes]
+    return [[dealer.choice(battery.neutral_replies)] for _ in battery.probes]
 
 
 def erase_markers(rows: list[Row], battery: Battery, dealer: random.Random) -> list[Row]:
@@ -105,7 +112,7 @@ def leak_template(rows: list[Row], _: Battery, dealer: random.Random) -> list[Ro
 
 
 DAMAGES: dict[str, tuple[Damage, set[str]]] = {
-    "markers erased by half": (erase_markers, {"marker_rate", "marker_count"}),
+    "markers erased by half": (erase_markers, {"marker_rate"}),
     "one marker left": (thin_markers, {"marker_count"}),
     "assistant tone in a quarter": (mix_in_assistant, {"assistant_tone"}),
     "English in two fifths": (switch_language, {"language"}),
@@ -113,7 +120,7 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     "one joke in half": (one_joke, {"repeated"}),
     "rambling": (ramble, {"length"}),
     "cut short": (cut_short, {"length", "repeated", "distinct_2"}),
-    "facts forgotten": (forget_facts, {"facts"}),
+    "facts forgotten": (forget_facts, {"core_facts", "capability"}),
     "template token": (leak_template, set()),
 }
 
@@ -163,7 +170,7 @@ def test_damage_fails_by_the_metric_that_names_it(battery: Battery, name: str) -
     assert judgement.verdict == "fail", name
     assert expected <= failed(judgement), (name, failed(judgement))
     if name == "template token":
-        asked = 2 * len(battery.probes)
+        asked = len(battery.probes)
         assert judgement.reasons[0].startswith(f"hard rule template_tokens: 1 of {asked}")
 
 
@@ -183,7 +190,7 @@ def test_a_small_loss_with_few_probes_is_inconclusive(battery: Battery) -> None:
     judgement = judge(Exam(battery, probes), said, seed=7)
     assert judgement.verdict == "inconclusive"
     assert failed(judgement) == set()
-    assert any("8 probes are too few" in reason for reason in judgement.reasons), judgement.reasons
+    assert any("8 probes are too few to let anybody pass" in reason for reason in judgement.reasons), judgement.reasons
 
 
 def test_a_bad_reference_excuses_nobody(battery: Battery) -> None:
@@ -198,7 +205,7 @@ def test_a_slow_decline_is_seen_against_the_golden_version(battery: Battery) -> 
     faded = erase_markers(same_voice(battery), battery, random.Random(5))
     deployed_today = erase_markers(deployed(battery), battery, random.Random(6))
     judgement = judged(battery, faded, deployed_today, golden=deployed(battery))
-    (finding,) = (finding for finding in judgement.findings if finding.metric.name == "marker_count")
+    (finding,) = (finding for finding in judgement.findings if finding.metric.name == "marker_rate")
     outcome = {one.opponent: one.verdict for one in finding.comparisons}
     assert outcome["golden"] == "fail"
     assert outcome["reference"] != "fail"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
@@ -12,14 +13,13 @@ import numpy as np
 from persona_training.evaluation.bootstrap import Estimate, Range, estimate, estimate_difference, share_within
 from persona_training.evaluation.exam import Values
 from persona_training.evaluation.measuring import Measured
-from persona_training.evaluation.metrics import Metric, Over
+from persona_training.evaluation.metrics import Metric
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Opponent = Literal["reference", "golden", "floor", "alone"]
 
-# With fewer, nothing passes. 12 probes cannot exclude a difference below 0.2 (the rule of three); a dialogue is twelve replies
-# long, and six that agree are what a sign test calls no chance (1/64).
-FEWEST: dict[Over, int] = {"probes": 12, "dialogues": 6, "texts": 12}
+# Six probes, dialogues or texts that agree are what a sign test no longer calls chance (1/64); with fewer, nothing passes.
+FEWEST = 6
 MOST_SAMPLES = 32  # a probe asked more often than this costs more than writing further probes
 
 
@@ -94,9 +94,12 @@ def allowed_difference(metric: Metric, reference: float) -> Range:
 
 
 def trials(measured: Measured, draws: Draws) -> list[Trial]:
-    """Every comparison that decides a metric, reference first; empty when the candidate has nothing to compare.
+    """Every comparison that decides a metric, reference first; empty when nothing can be said.
 
-    The floor is an opponent where there is no version to compare with, and where the metric asks for it always.
+    The floor is an opponent where there is no version to compare with, and where the metric asks for it always. What too few
+    probes were asked for stays a comparison, and an inconclusive one. But what depends on what a reply happens to say (does it
+    address anybody, is it long enough) is no comparison where fewer than `FEWEST` clusters tell it on both sides: the candidate
+    is then judged by herself, or not at all.
     """
     metric, values = measured.metric, measured.values
     known = [name for name in ("reference", "golden", "floor") if name in values and not np.isnan(values[name]).all()]
@@ -109,7 +112,17 @@ def trials(measured: Measured, draws: Draws) -> list[Trial]:
         found.append(_against(measured, "golden", draws))
     if "floor" in known and (metric.also_floor or (metric.against_floor != "absolute" and not found)):
         found.append(_against(measured, "floor", draws))
-    return [trial for trial in found if trial is not None] or _alone(measured, draws)
+    by_chance = told_by_chance(values)
+    kept = [one for one in found if one is not None and (one.estimated.clusters >= FEWEST or not by_chance)]
+    if kept:
+        return kept
+    return [one for one in _alone(measured, draws) if one.estimated.clusters >= FEWEST or not by_chance]
+
+
+def told_by_chance(values: Mapping[str, Values]) -> bool:
+    """Does it depend on the reply, and not only on the probe, whether there is anything to judge?"""
+    unknown = np.hstack([np.isnan(rows) for rows in values.values() if not np.isnan(rows).all()])
+    return bool((unknown.any(axis=1) & ~unknown.all(axis=1)).any())
 
 
 def _against(measured: Measured, opponent: Opponent, draws: Draws) -> Trial | None:
@@ -149,7 +162,7 @@ def decided(trial: Trial, p_adjusted: float, alpha: float, comparisons: int) -> 
     It fails when chance is no explanation (the adjusted p is below alpha), passes when its whole interval lies in the allowed
     range and rests on enough clusters, and is inconclusive otherwise.
     """
-    enough = trial.estimated.clusters >= FEWEST[trial.metric.over]
+    enough = trial.estimated.clusters >= FEWEST
     verdict: Verdict = "inconclusive"
     if p_adjusted < alpha:
         verdict = "fail"
@@ -177,12 +190,11 @@ def _what_would_tell(trial: Trial, alpha: float, comparisons: int) -> tuple[int 
     a fail that bound corrected for all comparisons. Samples shrink only the part of the variance that sampling causes.
     """
     found, (low, high) = trial.estimated, trial.allowed
-    fewest = FEWEST[trial.metric.over]
     inside = low <= found.value <= high
     gap = min(found.value - low, high - found.value) if inside else max(low - found.value, found.value - high)
     needs = NormalDist().inv_cdf(1 - (alpha if inside else alpha / max(comparisons, 1)))
-    if found.clusters < fewest:
-        return None, fewest
+    if found.clusters < FEWEST:
+        return None, FEWEST
     if gap < 1e-9:
         return None, None
     excess = (found.error * needs / gap) ** 2

@@ -12,12 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from persona_training.evaluation.bootstrap import ROUNDS, TAIL, Range, estimate
 from persona_training.evaluation.comparison import (
     FEWEST,
     Comparison,
     Draws,
     Opponent,
+    Trial,
     Verdict,
     decided,
     noise,
@@ -30,6 +33,8 @@ from persona_training.evaluation.metrics import Metric
 from persona_training.evaluation.multiplicity import holm
 from persona_training.evaluation.transcript import Transcript
 
+FEWEST_ASKED = 12  # with fewer, a fault in a quarter of all replies may never be seen (the rule of three)
+FEW = "{asked} probes are too few to let anybody pass: ask at least " + f"{FEWEST_ASKED}."
 _UNITS = {"probes": "probe", "dialogues": "dialogue", "texts": "text"}
 
 
@@ -123,10 +128,11 @@ def judge(
     findings, not_measured = weigh(everything, seed, alpha)
     fails = find_hard_fails(exam, said["candidate"], system_prompt)
     rules = outcomes(fails, said["candidate"])
-    verdict = _overall(rules, findings)
+    too_few = [FEW.format(asked=len(exam.probes))] if len(exam.probes) < FEWEST_ASKED else []
+    verdict = _overall(rules, findings, enough=not too_few)
     return Judgement(
         verdict=verdict,
-        reasons=[rule.sentence() for rule in rules if rule.broken] + _reasons(findings),
+        reasons=[rule.sentence() for rule in rules if rule.broken] + _reasons(findings) + too_few,
         hard_fails=fails,
         rules=rules,
         findings=findings,
@@ -141,14 +147,14 @@ def judge(
 def weigh(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list[Finding], list[NotMeasured]]:
     """Decide every metric at the level `alpha`, all of them together; what was not measured comes second, with its reason."""
     # A bootstrap cannot see a p below 1 / (rounds + 1), and the most severe of many comparisons needs one of alpha / many.
-    at_most = 3 * len(everything)
+    at_most = 3 * sum(not one.metric.advisory for one in everything)
     draws = Draws(seed, alpha, max(ROUNDS, math.ceil(2 * at_most / alpha)))
     tried = {one.metric.name: trials(one, draws) for one in everything if not one.missing}
     deciding = [trial for one in tried.values() for trial in one if not trial.metric.advisory]
     adjusted = dict(zip(map(id, deciding), holm([trial.p for trial in deciding]), strict=True))
     findings, not_measured = [], []
     for one in everything:
-        reason = one.missing or _nothing_there(one)
+        reason = one.missing or _nothing_there(one, tried[one.metric.name])
         if reason:
             not_measured.append(NotMeasured(one.metric, reason))
             continue
@@ -159,10 +165,15 @@ def weigh(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list
     return findings, not_measured
 
 
-def _nothing_there(one: Measured) -> str:
-    if any(_level(values, one.metric) is not None for values in one.values.values()):
+def _nothing_there(one: Measured, tried: Sequence[Trial]) -> str:
+    """Why a metric cannot decide; empty where it can, and where only the candidate gives nothing to judge."""
+    known = {name: int((~np.isnan(values)).any(axis=1).sum()) for name, values in one.values.items()}
+    if not max(known.values()):
+        return f"None of the {one.metric.over} asked has anything to judge here."
+    fell_silent = known["candidate"] < FEWEST <= max(known.get(name, 0) for name in ("reference", "golden"))
+    if tried or fell_silent:
         return ""
-    return f"None of the {one.metric.over} asked has anything to judge here."
+    return f"Only {known['candidate']} {one.metric.over} drew a reply that tells, and it takes {FEWEST}."
 
 
 def _level(values: Values, metric: Metric) -> float | None:
@@ -193,11 +204,17 @@ def _verdict(
 ) -> tuple[Verdict, str, int | None, int | None]:
     """The verdict of all comparisons, why it is not clear, and what would make it so."""
     if not comparisons:
-        return "inconclusive", "The candidate said nothing that can be judged here, and another voice did.", None, None
+        return (
+            "inconclusive",
+            "The candidate says hardly anything that can be judged here, and another voice does.",
+            None,
+            None,
+        )
     if any(one.verdict == "fail" for one in comparisons):
         return "fail", "", None, None
     relative = any(one.opponent in {"reference", "golden"} for one in comparisons)
-    if by_chance is not None and relative and by_chance > metric.margin:
+    enough = all(one.clusters >= FEWEST for one in comparisons)
+    if by_chance is not None and relative and enough and by_chance > metric.margin:
         more = max(math.ceil(samples * (by_chance / metric.margin) ** 2) - samples, 1)
         why = (
             f"Two hearings of one and the same voice lie up to {by_chance:.3f} apart, which is more than the margin of "
@@ -221,8 +238,8 @@ def _samples(more: int, metric: Metric) -> str:
 
 
 def _clusters(needed: int, now: int, metric: Metric) -> str:
-    if now < FEWEST[metric.over]:
-        return f"{now} {metric.over} are too few to let anything pass: it needs at least {FEWEST[metric.over]}."
+    if now < FEWEST:
+        return f"{now} {metric.over} are too few to let anything pass: it needs at least {FEWEST}."
     return f"No number of samples would tell: it needs about {needed} {metric.over}, and there are {now}."
 
 
@@ -230,11 +247,11 @@ def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _overall(rules: Sequence[RuleOutcome], findings: Sequence[Finding]) -> Verdict:
+def _overall(rules: Sequence[RuleOutcome], findings: Sequence[Finding], *, enough: bool) -> Verdict:
     verdicts = {finding.verdict for finding in findings if not finding.metric.advisory}
     if any(rule.broken for rule in rules) or "fail" in verdicts:
         return "fail"
-    return "inconclusive" if "inconclusive" in verdicts or not verdicts else "pass"
+    return "pass" if enough and verdicts == {"pass"} else "inconclusive"
 
 
 def _final(verdict: Verdict, rules: Sequence[RuleOutcome], findings: Sequence[Finding], share_seen: float) -> bool:

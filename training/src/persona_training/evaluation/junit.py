@@ -7,11 +7,9 @@ from typing import Any
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from persona_training.evaluation.hard_rules import RULES
-
 
 def write_junit(path: Path, report: dict[str, Any]) -> None:
-    """Write junit.xml. A failed metric is a failure, an inconclusive one is skipped with its figures as the message."""
+    """Write junit.xml. A failed metric is a failure; an inconclusive or unmeasured one is skipped, with the reason."""
     suite = TestSuite(f"personality gate: {report['candidate']['name']}")
     suite.timestamp = report["created_at"].removesuffix("Z")
     for metric in (row for row in report["metrics"] if not row["advisory"]):
@@ -21,20 +19,36 @@ def write_junit(path: Path, report: dict[str, Any]) -> None:
         elif metric["verdict"] == "inconclusive":
             case.result = [Skipped(f"inconclusive: {_figures(metric)}")]
         suite.add_testcase(case)
-    for rule in RULES:
-        case = TestCase(rule.why, f"gate.hard.{rule.name}")
-        broken = [reason for reason in report["reasons"] if reason.startswith(f"hard rule {rule.name}:")]
-        if broken:
-            examples = [fail["reply"] for fail in report["hard_fails"] if fail["rule"] == rule.name][:3]
-            case.result = [Failure(f"{broken[0]} Examples: {examples}", "hard rule")]
+    for missing in report["not_measured"]:
+        case = TestCase(missing["title"], f"gate.{missing['name']}")
+        case.result = [Skipped(f"not measured: {missing['reason']}")]
         suite.add_testcase(case)
+    for rule in report["hard_rules"]:
+        suite.add_testcase(_rule(rule, report))
     xml = JUnitXml("casiopy gate")
     xml.add_testsuite(suite)
     xml.write(str(path), pretty=True)
 
 
+def _rule(rule: dict[str, Any], report: dict[str, Any]) -> TestCase:
+    case = TestCase(rule["why"], f"gate.hard.{rule['rule']}")
+    if rule["broken"]:
+        examples = [fail["reply"] for fail in report["hard_fails"] if fail["rule"] == rule["rule"]][:3]
+        told = (
+            f"{rule['count']} of {rule['replies']} replies, tolerated share {rule['tolerance']:g}. Examples: {examples}"
+        )
+        case.result = [Failure(told, "hard rule")]
+    return case
+
+
 def _figures(metric: dict[str, Any]) -> str:
-    return (
-        f"candidate {metric['candidate']}, reference {metric['reference']}, floor {metric['floor']} {metric['unit']}; "
-        f"difference {metric['difference']} {metric['interval']}, allowed {metric['allowed']}"
+    levels = ", ".join(
+        f"{voice} {metric[voice]}"
+        for voice in ("candidate", "reference", "golden", "floor")
+        if metric[voice] is not None
     )
+    against = "; ".join(
+        f"{one['opponent']}: {one['difference']} {one['interval']}, allowed {one['allowed']}, {one['verdict']}"
+        for one in metric["comparisons"]
+    )
+    return f"{levels} {metric['unit']}; {against}. {metric['explain']}"

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-WIDTH = 220  # of the interval drawing, in CSS pixels
-PADDING = 0.08  # share of the scale kept free on both sides
+from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift, draw_interval, draw_levels
+
+OPEN_REPLIES = 4  # of a facet, before the rest is folded: what changed most fits on one screen
+HEADLINES = {
+    "pass": "She is still herself.",
+    "fail": "She is not herself any more.",
+    "inconclusive": "It cannot be told yet.",
+}
+NAMES = {
+    "floor": "base model",
+    "ceiling": "hand-written",
+    "golden": "golden version",
+    "reference": "reference",
+    "candidate": "candidate",
+    "alone": "by itself",
+}
 
 
-def write_page(path: Path, report: dict[str, Any]) -> None:
+def write_page(path: Path, report: Mapping[str, Any]) -> None:
     """Render the report. Every text of it is escaped: replies are untrusted."""
     environment = Environment(
         loader=PackageLoader("persona_training.evaluation", "templates"),
@@ -20,41 +35,75 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
+    environment.filters.update(figure=figure, plain=plain, share=share)
     page = environment.get_template("report.html.jinja").render(
-        report=report, drawings={metric["name"]: draw_interval(metric) for metric in report["metrics"]}, width=WIDTH
+        report=report,
+        headline=HEADLINES[report["verdict"]],
+        open_questions=[m for m in _worst_first(report) if m["verdict"] != "pass" and not m["advisory"]],
+        deciding=[m for m in report["metrics"] if not m["advisory"]],
+        advisory=[m for m in report["metrics"] if m["advisory"]],
+        facets=by_facet(report["replies"]),
+        draw_interval=draw_interval,
+        draw_levels=draw_levels,
+        draw_drift=draw_drift,
+        names=NAMES,
+        width=WIDTH,
+        drift_height=DRIFT_HEIGHT,
+        open_replies=OPEN_REPLIES,
     )
     path.write_text(page, encoding="utf-8")
 
 
+def _worst_first(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return sorted(report["metrics"], key=lambda metric: str(metric["verdict"]) != "fail")
+
+
+def by_facet(replies: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each facet; they come sorted by change, so the facet that changed most is first, and so are its rows."""
+    facets: dict[str, list[dict[str, Any]]] = {}
+    for row in replies:
+        facets.setdefault(row["facet"], []).append(row)
+    return facets
+
+
 def figure(value: float | None, signed: bool = False) -> str:
-    """A number with three significant decimals, a dash for none."""
+    """A number as precise as it is telling: two decimals, more below a tenth; a dash for none."""
     if value is None:
         return "–"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
+    text = f"{value:+.3f}" if abs(value) < 0.1 else f"{value:+.2f}"
+    return (text if signed else text.removeprefix("+")).replace("-", "\N{MINUS SIGN}")
 
 
-def draw_interval(metric: dict[str, Any]) -> dict[str, float] | None:
-    """Pixel positions of the allowed zone, the interval, its point and zero; None where nothing was compared."""
-    if metric["interval"] is None or metric["difference"] is None:
-        return None
-    low, high = metric["interval"]
-    zone = metric["allowed"]
-    edges = [value for value in (low, high, 0.0, *zone) if value is not None]
-    span = (max(edges) - min(edges)) or 1.0
-    start, end = min(edges) - PADDING * span, max(edges) + PADDING * span
+def share(value: float) -> str:
+    """A share in per cent."""
+    return f"{100 * value:.1f}".removesuffix(".0") + "\N{NO-BREAK SPACE}%"
 
-    def x(value: float) -> float:
-        position: float = (value - start) / (end - start) * WIDTH
-        return round(position, 1)
 
-    zone_from = 0.0 if zone[0] is None else x(zone[0])
-    zone_to = float(WIDTH) if zone[1] is None else x(zone[1])
-    return {
-        "zone": zone_from,
-        "zone_width": max(0.0, round(zone_to - zone_from, 1)),
-        "low": x(low),
-        "high": x(high),
-        "point": x(metric["difference"]),
-        "zero": x(0.0),
-    }
+def plain(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
+    """One comparison in a sentence for somebody who reads no intervals."""
+    now, unit = figure(metric["candidate"]), metric["unit"]
+    low, high = comparison["allowed"]
+    if comparison["opponent"] == "alone":
+        bounds = " and ".join(
+            words
+            for edge, words in ((low, f"at least {figure(low)}"), (high, f"at most {figure(high)}"))
+            if edge is not None
+        )
+        return f"{now} {unit}, where {bounds or 'anything'} is acceptable."
+    opponent = NAMES[comparison["opponent"]]
+    difference = comparison["difference"]
+    more = "more" if difference >= 0 else "less"
+    return (
+        f"{now} {unit}; the {opponent} has {figure(metric[comparison['opponent']])}. That is {figure(abs(difference))} {more}, "
+        f"and {_allowed(low, high)}."
+    )
+
+
+def _allowed(low: float | None, high: float | None) -> str:
+    if low is not None and low > 0:
+        return f"it must be at least {figure(low)} more"
+    if high is not None and high < 0:
+        return f"it must be at least {figure(-high)} less"
+    bounds = [f"{figure(-low)} less"] if low is not None else []
+    bounds += [f"{figure(high)} more"] if high is not None else []
+    return f"up to {' or '.join(bounds)} is still fine" if bounds else "anything is fine"
