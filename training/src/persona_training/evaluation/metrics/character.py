@@ -7,13 +7,19 @@ import math
 import numpy as np
 
 from persona_training.evaluation import markers, similarity
+from persona_training.evaluation.battery import Facet
 from persona_training.evaluation.exam import Values
 from persona_training.evaluation.metrics.margins import MARGINS
 from persona_training.evaluation.metrics.metric import Hearing, Metric, each
 from persona_training.evaluation.perplexity import losses
 from persona_training.evaluation.transcript import Transcript
 
-SIMILARITY_SAMPLES = 2  # replies per probe that are embedded: one core takes about 10 ms for each
+SIMILARITY_SAMPLES = (
+    1  # replies per probe that are embedded: one core takes 10 ms for each, and further ones say little more
+)
+
+
+_ROLE: tuple[Facet, ...] = ("style", "identity", "hostile", "friendly")  # whose forbidden phrases are another role's
 
 
 def _similarity(hearing: Hearing, heard: Transcript) -> Values:
@@ -70,7 +76,7 @@ CHARACTER: tuple[Metric, ...] = (
         acceptable=(-0.05, 2.0),
         against_floor="hold",
         explain="Cosine of the reply to her references minus its cosine to a neutral reply to the same prompt, so that the "
-        f"topic they share falls out. The first {SIMILARITY_SAMPLES} replies to each probe are embedded.",
+        f"topic they share falls out. Replies embedded per probe: {SIMILARITY_SAMPLES}.",
         measure=_similarity,
         scale=(-2.0, 2.0),
         source="Reimers & Gurevych 2019, arXiv 1908.10084; margin own",
@@ -131,10 +137,10 @@ CHARACTER: tuple[Metric, ...] = (
         acceptable=(0.0, 0.10),
         against_floor="absolute",
         explain="She denies being herself, or agrees to be somebody else: the battery's phrases in any reply, and what a "
-        "probe of her identity forbids.",
+        "probe of her identity or her temper forbids.",
         measure=each(
             lambda hearing, probe, reply: markers.says_any(
-                reply, hearing.exam.battery.out_of_character, probe.reject if probe.facet == "identity" else ()
+                reply, hearing.exam.battery.out_of_character, probe.reject if probe.facet in _ROLE else ()
             )
         ),
     ),

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from persona_training.evaluation import dialect, diversity, language, markers, memorisation, shape
+from persona_training.evaluation import dialect, diversity, facts, language, markers, memorisation, shape
+from persona_training.evaluation.battery import Probe
 from persona_training.evaluation.exam import Values
 from persona_training.evaluation.metrics.margins import MARGINS
 from persona_training.evaluation.metrics.metric import Hearing, Measure, Metric, each
@@ -27,6 +28,14 @@ def _repeated(_: Hearing, heard: Transcript) -> Values:
 
 def _self_bleu(_: Hearing, heard: Transcript) -> Values:
     return np.array(diversity.self_bleu(heard.replies), dtype=np.float64)
+
+
+def _dialect(hearing: Hearing, probe: Probe, reply: str) -> float:
+    """A probe of her language may be a trap: its forbidden words are those of the viewer's dialect."""
+    dialect_of_hers = hearing.exam.battery.dialect
+    if dialect_of_hers == "any" or probe.facet != "language" or not probe.reject:
+        return dialect.in_dialect(reply, dialect_of_hers)
+    return 0.0 if facts.says_one_of(reply, probe.reject) else dialect.in_dialect(reply, dialect_of_hers)
 
 
 def _topic(hearing: Hearing, heard: Transcript) -> Values:
@@ -58,7 +67,7 @@ FORM: tuple[Metric, ...] = (
         acceptable=(0.85, 1.0),
         against_floor="absolute",
         explain="Every form of address that tells is of the battery's dialect; replies without one are not judged.",
-        measure=each(lambda hearing, _, reply: dialect.in_dialect(reply, hearing.exam.battery.dialect)),
+        measure=each(_dialect),
         source="forms after the Nueva gramática de la lengua española, 2009",
         absent="the battery names no dialect, or no reply says you in a way that tells",
     ),

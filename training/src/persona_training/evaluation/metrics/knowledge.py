@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from persona_training.evaluation import facts, markers
+from persona_training.evaluation.battery import Probe
 from persona_training.evaluation.exam import Values
 from persona_training.evaluation.metrics.margins import MARGINS
 from persona_training.evaluation.metrics.metric import Hearing, Metric, each
@@ -12,6 +13,11 @@ from persona_training.evaluation.perplexity import losses
 from persona_training.evaluation.transcript import Transcript
 
 _RIGHT = "One of the expected phrases stands in the reply as whole words, and none that gives a wrong answer away."
+
+
+def _right(_: Hearing, probe: Probe, reply: str) -> float:
+    # Without anything to expect there is nothing to know: what such a probe rejects is judged elsewhere.
+    return facts.says_expected(reply, probe.expect, probe.reject) if probe.expect else math.nan
 
 
 def _general_loss(hearing: Hearing, heard: Transcript) -> Values:
@@ -27,9 +33,9 @@ KNOWLEDGE: tuple[Metric, ...] = (
         margin=MARGINS["core_facts"],
         acceptable=(0.0, 1.0),
         against_floor="hold",
-        explain=f"What is always true of her, from core memory. {_RIGHT} Accents and case do not count.",
-        measure=each(lambda _, probe, reply: facts.says_expected(reply, probe.expect, probe.reject), "core_memory"),
-        absent="no probe of her core memory was asked",
+        explain=f"What is always true of her: her core memory, and who she is. {_RIGHT} Accents and case do not count.",
+        measure=each(_right, "core_memory", "identity"),
+        absent="no probe asked what is always true of her",
     ),
     Metric(
         name="weekly_facts",
@@ -40,8 +46,8 @@ KNOWLEDGE: tuple[Metric, ...] = (
         acceptable=(0.0, 1.0),
         against_floor="hold",
         explain=f"What she was told in the weeks she learned. {_RIGHT}",
-        measure=each(lambda _, probe, reply: facts.says_expected(reply, probe.expect, probe.reject), "weekly"),
-        absent="no probe of the last weeks was asked",
+        measure=each(_right, "weekly"),
+        absent="no probe asked for a fact of the last weeks",
     ),
     Metric(
         name="capability",
@@ -51,9 +57,9 @@ KNOWLEDGE: tuple[Metric, ...] = (
         margin=MARGINS["capability"],
         acceptable=(0.0, 1.0),
         against_floor="hold",
-        explain=f"Sums, instructions and plain knowledge. {_RIGHT}",
-        measure=each(lambda _, probe, reply: facts.says_expected(reply, probe.expect, probe.reject), "capability"),
-        absent="no probe of what she can do was asked",
+        explain=f"Sums, instructions, translations and plain knowledge. {_RIGHT}",
+        measure=each(_right, "capability", "language"),
+        absent="no probe asked for a sum, an instruction or plain knowledge",
     ),
     Metric(
         name="leak",

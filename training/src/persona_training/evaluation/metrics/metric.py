@@ -102,12 +102,12 @@ class Metric:
     relative: bool = False
 
 
-def each(measure: Callable[[Hearing, Probe, str], float], facet: Facet | None = None) -> Measure:
-    """A measure that looks at one reply at a time; NaN under probes of other facets than the one given."""
+def each(measure: Callable[[Hearing, Probe, str], float], *facets: Facet) -> Measure:
+    """A measure that looks at one reply at a time; NaN under probes of other facets where some are given."""
 
     def over(hearing: Hearing, heard: Transcript) -> Values:
         rows = [
-            [measure(hearing, probe, reply) if facet in (None, probe.facet) else np.nan for reply in samples]
+            [measure(hearing, probe, reply) if not facets or probe.facet in facets else np.nan for reply in samples]
             for probe, samples in zip(hearing.exam.probes, heard.replies, strict=True)
         ]
         return np.array(rows, dtype=np.float64)
