@@ -6,8 +6,9 @@ does not say. A person turns it into what a viewer would ask.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from persona_training.evaluation.words import plain, words
@@ -33,24 +34,62 @@ class Question:
     expect: tuple[str, ...]
 
 
-def cloze(text: str, form: str, function_words: frozenset[str], names: Iterable[str] = ()) -> Question | None:
-    """The question a text makes, or None when it holds no word worth asking for.
+@dataclass(frozen=True)
+class Asker:
+    """How gaps are chosen and asked for.
 
-    Args:
-        text: one or more sentences; the first that has a telling word is used.
-        form: how the gap is asked for; holds {sentence}.
+    Attributes:
+        form: how a gap is asked for; holds {sentence}.
         function_words: never asked for.
-        names: the character's own, which everybody knows.
+        determiners: words after which a thing is named.
+        own: the character's own names, which everybody knows.
+        names: other names, in the plain form, so that one at the head of a sentence is known for a name.
     """
-    known = {plain(name) for name in names}
-    for sentence in sentences(text):
-        if not 3 <= len(words(sentence)) <= MAX_WORDS:
-            continue
-        answer = _telling(sentence, function_words, known)
-        if answer is not None:
-            pattern = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.IGNORECASE)
-            return Question(form.format(sentence=pattern.sub(GAP, sentence)), (answer,))
-    return None
+
+    form: str
+    function_words: frozenset[str]
+    determiners: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    def question(self, text: str) -> Question | None:
+        """The question that the first sentence with a telling word makes, or None when there is none."""
+        for sentence in sentences(text):
+            if not 3 <= len(words(sentence)) <= MAX_WORDS:
+                continue
+            answer = next(filter(self._asked_for, self._candidates(sentence)), None)
+            if answer is not None:
+                pattern = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.IGNORECASE)
+                return Question(self.form.format(sentence=pattern.sub(GAP, sentence)), (answer,))
+        return None
+
+    def _candidates(self, sentence: str) -> Iterator[str]:
+        """What is quoted, numbers, names, what stands after a determiner, and the longest word of at least five letters."""
+        yield from _QUOTED.findall(sentence)
+        yield from _NUMBER.findall(sentence)
+        for match in _CAPITAL.finditer(sentence):
+            if match.start() > 0 or plain(match.group()) in self.names:
+                yield match.group()
+        spoken = words(sentence)
+        for before, word in itertools.pairwise(spoken):
+            if before in self.determiners and len(word) > 3:
+                yield word
+        yield from sorted((word for word in spoken if len(word) > 4), key=len, reverse=True)
+
+    def _asked_for(self, answer: str) -> bool:
+        bare = plain(answer)
+        return bool(bare) and bare not in self.own and not {bare, answer.lower()} & self.function_words
+
+
+def names_in(texts: Iterable[str]) -> frozenset[str]:
+    """The plain form of every run of capitalised words inside a sentence."""
+    return frozenset(
+        plain(match.group())
+        for text in texts
+        for sentence in sentences(text)
+        for match in _CAPITAL.finditer(sentence)
+        if sentence[: match.start()].rstrip()[-1:].isalnum() or sentence[: match.start()].rstrip().endswith(",")
+    )
 
 
 def sentences(text: str) -> list[str]:
@@ -73,23 +112,3 @@ def traits(text: str, attributes: dict[str, str], function_words: frozenset[str]
 def without_traits(text: str) -> str:
     """The sentences of a text that are no list of traits."""
     return _TRAIT.sub("", text)
-
-
-def _telling(sentence: str, function_words: frozenset[str], known: set[str]) -> str | None:
-    """What is quoted, else a number, else a name inside the sentence, else its longest word of at least five letters."""
-
-    def asked_for(answer: str) -> bool:
-        bare = plain(answer)
-        return bool(bare) and bare not in known and bare not in function_words and answer.lower() not in function_words
-
-    for found in (_QUOTED.findall(sentence), _NUMBER.findall(sentence), _names_in(sentence)):
-        for answer in found:
-            if asked_for(answer):
-                return str(answer)
-    longest = sorted((word for word in words(sentence) if len(word) > 4 and asked_for(word)), key=len, reverse=True)
-    return longest[0] if longest else None
-
-
-def _names_in(sentence: str) -> list[str]:
-    """Runs of capitalised words that do not begin the sentence."""
-    return [match.group() for match in _CAPITAL.finditer(sentence) if match.start() > 0]

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from persona_training.evaluation.battery import Battery, load_battery
 from persona_training.evaluation.language import spoken_language
-from persona_training.evaluation.markers import says_any
 from persona_training.probes.card import Card
-from persona_training.probes.clozes import Question, cloze, sentences, traits, without_traits
+from persona_training.probes.clozes import Question, names_in, sentences, traits, without_traits
 from persona_training.probes.draft import Draft, Item
 from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import Habit, find_habits
-from persona_training.probes.references import Pool, paragraphs, usable_replies
+from persona_training.probes.references import Pool, her_own, paragraphs, usable_replies
 from persona_training.probes.service import Entry
 from persona_training.probes.speech import dialect_of, language_of
 from persona_training.probes.template import LANGUAGES, Template, load_template
@@ -25,7 +24,6 @@ MOST_FACTS = 24
 MOST_PAIRS = 24
 MOST_REPLIES = 400  # as many as the style classifier takes from a dataset
 FEW_REPLIES = 12
-HERS = 0.05  # share of her best replies from which a forbidden phrase is her own
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,9 @@ def draft_battery(known: Known) -> Draft:
     shipped = load_battery()
     language = _language(known)
     template = load_template(language, known.name)
-    usable = usable_replies([reply for _, reply in known.spoken], language, shipped)[:MOST_REPLIES]
+    said = [reply for _, reply in known.spoken]
+    own = her_own(said, shipped)
+    usable = usable_replies(said, language, shipped, own)[:MOST_REPLIES]
     if not usable:
         raise ProbesError(
             f"No reply of {known.name} can be used: a battery needs her own voice. Add example dialogues to the card, rate "
@@ -90,7 +90,7 @@ def draft_battery(known: Known) -> Draft:
     draft.lists["markers"] = _markers(habits, usable, draft)
     draft.lists["probes"] = probes
     draft.lists["dialogues"] = [Item(item) for item in template.dialogues]
-    _fill_tail(draft, known, language, shipped, usable)
+    _fill_tail(draft, known, language, shipped, own)
     return draft
 
 
@@ -122,15 +122,17 @@ def _generic(template: Template, pool: Pool) -> list[Item]:
 
 
 def _facts(known: Known, template: Template, pool: Pool) -> list[Item]:
-    names = [known.name, *known.name.split()]
+    card = known.card.facts if known.card else ()
+    everything = [*(entry.value for entry in known.entries), *card, *(reply for _, reply in pool.exchanges)]
+    asker = template.asker(template.cloze, names_in(everything), known.name)
     found: list[Question] = []
     for entry in known.entries:
-        question = cloze(entry.value, template.cloze, template.function_words, names)
+        question = asker.question(entry.value)
         if entry.category not in NOT_FACTS and question is not None:
             found.append(question)
-    for text in known.card.facts if known.card else ():
+    for text in card:
         found += traits(text, template.attributes, template.function_words)
-        clozes = (cloze(one, template.cloze, template.function_words, names) for one in sentences(without_traits(text)))
+        clozes = (asker.question(one) for one in sentences(without_traits(text)))
         found += [question for question in clozes if question is not None]
     once = {question.prompt: question for question in found}
     items = []
@@ -180,22 +182,19 @@ def _markers(habits: Sequence[Habit], usable: Sequence[str], draft: Draft) -> li
     ]
 
 
-def _fill_tail(draft: Draft, known: Known, language: str, shipped: Battery, usable: Sequence[str]) -> None:
+def _fill_tail(draft: Draft, known: Known, language: str, shipped: Battery, own: frozenset[str]) -> None:
     groups = {
         "assistant": shipped.assistant_tone,
         "refusal": shipped.refusal,
         "out_of_character": shipped.out_of_character,
     }
-    forbidden: dict[str, list[str]] = {}
-    hers: list[str] = []
-    for group, patterns in groups.items():
-        own = [p.pattern for p in patterns if sum(says_any(reply, [p]) for reply in usable) > HERS * len(usable)]
-        forbidden[group] = [pattern.pattern for pattern in patterns if pattern.pattern not in own]
-        hers += own
-    draft.tail["forbidden"] = forbidden
+    draft.tail["forbidden"] = {
+        group: [pattern.pattern for pattern in patterns if pattern.pattern not in own]
+        for group, patterns in groups.items()
+    }
     draft.looks["forbidden"] = "does she say any of this herself, and what else would be unlike her?"
-    if hers:
-        draft.looks["forbidden"] += f" Left out, because she says it: {', '.join(hers)}"
+    if own:
+        draft.looks["forbidden"] += f" Left out, because she says it: {', '.join(sorted(own))}"
     draft.tail["canaries"] = [pattern.pattern for pattern in shipped.canaries]
     draft.tail["neutral_replies"] = list(shipped.neutral_replies)
     general = [text for text in shipped.corpora.general if spoken_language(text) == language]

@@ -16,6 +16,7 @@ from persona_training.evaluation.words import plain, words
 from persona_training.personal_data import find_personal_data
 from persona_training.probes.habits import Habit
 
+HERS = 0.10  # share of her best replies from which a forbidden phrase is her own
 SHORTEST, LONGEST = 3, 60  # words; the shortest reply whose language can be told, and more than any chat reply needs
 # Cosine of character 3-5-grams from which two prompts ask for about the same: of the sample month's viewers' lines and the
 # shipped template's prompts, pairs above it share their subject.
@@ -27,15 +28,26 @@ def paragraphs(reply: str) -> list[str]:
     return [reply] if len(words(reply)) <= LONGEST else [one.strip() for one in reply.split("\n") if one.strip()]
 
 
-def usable_replies(replies: Sequence[str], language: str, shipped: Battery) -> list[str]:
-    """Her replies without those nobody should be measured by: assistant tone, refusals, personal data, another language,
-    too short or too long, and repetitions."""
+def her_own(replies: Sequence[str], shipped: Battery) -> frozenset[str]:
+    """The forbidden phrases, as regular expressions, that stand in so many of her best replies that they are hers."""
+    forbidden = (*shipped.assistant_tone, *shipped.refusal, *shipped.out_of_character)
+    return frozenset(
+        pattern.pattern
+        for pattern in forbidden
+        if sum(says_any(reply, [pattern]) for reply in replies) > HERS * len(replies)
+    )
+
+
+def usable_replies(replies: Sequence[str], language: str, shipped: Battery, own: frozenset[str]) -> list[str]:
+    """Her replies without those nobody should be measured by: assistant tone and refusals, unless they are her `own`,
+    personal data, another language, too short or too long, and repetitions."""
+    unlike_her = [one for one in (*shipped.assistant_tone, *shipped.refusal) if one.pattern not in own]
     kept: dict[str, str] = {}
     for reply in replies:
         told = reply.strip()
         if (
             SHORTEST <= len(words(told)) <= LONGEST
-            and not says_any(told, [*shipped.assistant_tone, *shipped.refusal])
+            and not says_any(told, unlike_her)
             and spoken_language(told) in (None, language)
             and not find_personal_data(told)
         ):
@@ -86,7 +98,8 @@ class Pool:
         said = f"{word[:1].upper()}{word[1:]}"
         self._answers += 1
         if openings:
-            return f"{openings[self._answers % len(openings)]} {said}."
+            opening = openings[self._answers % len(openings)]
+            return f"{opening} {word if opening.endswith(',') else said}."
         return f"{said}, {closings[self._answers % len(closings)]}." if closings else f"{said}."
 
     def _similarity(self, prompts: Sequence[str]) -> NDArray[np.float64]:

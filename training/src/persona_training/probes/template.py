@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from persona_training.evaluation.words import plain
+from persona_training.probes.clozes import Asker
 from persona_training.probes.errors import ProbesError
 
 LANGUAGES = ("es", "en")
@@ -22,6 +24,7 @@ class Template:
         cloze: asks for the gap in a sentence about the character; holds {sentence}.
         recall: the same for what happened lately.
         function_words: words that say nothing about a character.
+        determiners: words after which a thing is named.
         attributes: what a card calls a trait, to how a viewer asks for it.
         probes: mappings as a battery holds them, without references.
         dialogues: mappings as a battery holds them.
@@ -32,9 +35,15 @@ class Template:
     cloze: str
     recall: str
     function_words: frozenset[str]
+    determiners: frozenset[str]
     attributes: dict[str, str]
     probes: tuple[dict[str, Any], ...]
     dialogues: tuple[dict[str, Any], ...]
+
+    def asker(self, form: str, names: frozenset[str], own: str = "") -> Asker:
+        """Makes questions of sentences in this language; `own` is the character's name."""
+        known = frozenset(plain(name) for name in [own, *own.split()] if name)
+        return Asker(form, self.function_words, self.determiners, known, names)
 
 
 def load_template(language: str, name: str = "") -> Template:
@@ -55,6 +64,7 @@ def load_template(language: str, name: str = "") -> Template:
         cloze=raw["cloze"],
         recall=raw["recall"],
         function_words=frozenset(raw["function_words"]),
+        determiners=frozenset(raw["determiners"]),
         attributes={key: item["prompt"] for item in raw["attributes"] for key in item["keys"]},
         probes=tuple(_named(item, name) for item in raw["probes"]),
         dialogues=tuple(_named(item, name) for item in raw["dialogues"]),

@@ -9,13 +9,13 @@ from pathlib import Path
 from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.words import plain
 from persona_training.personal_data import find_personal_data
-from persona_training.probes.clozes import GAP, Question, cloze
+from persona_training.probes.clozes import GAP, Asker, Question, names_in
 from persona_training.probes.draft import Draft, Item
 from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import find_habits
 from persona_training.probes.references import Pool
 from persona_training.probes.service import Fact
-from persona_training.probes.template import LANGUAGES, Template, load_template
+from persona_training.probes.template import LANGUAGES, load_template
 
 MOST_FACTS = 24
 
@@ -36,10 +36,11 @@ def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequenc
     told = [*base.neutral_replies, *(probe.prompt for probe in base.probes)]
     replies = [reference for probe in base.probes for reference in probe.references]
     pool = Pool([], find_habits(replies, told, template.function_words, [base.persona]))
+    asker = template.asker(template.recall, names_in([*replies, *(fact.content for fact in facts)]), base.persona)
     private = [fact for fact in facts if find_personal_data(fact.content)]
     asked: dict[str, Question] = {}
     for fact in (one for one in facts if one not in private):
-        question = question_of(fact, template)
+        question = question_of(fact, asker)
         if question is not None:
             asked.setdefault(question.prompt, question)
     if not asked:
@@ -75,14 +76,14 @@ def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequenc
     return draft
 
 
-def question_of(fact: Fact, template: Template) -> Question | None:
+def question_of(fact: Fact, asker: Asker) -> Question | None:
     """The value of the memory where its sentence says it, else the sentence's most telling word."""
     value = str(fact.value) if isinstance(fact.value, str | int | float) and not isinstance(fact.value, bool) else ""
     where = fact.content.lower().find(value.lower()) if plain(value) else -1
     if where >= 0:
         sentence = f"{fact.content[:where]}{GAP}{fact.content[where + len(value) :]}"
-        return Question(template.recall.format(sentence=sentence), (value,))
-    return cloze(fact.content, template.recall, template.function_words)
+        return Question(asker.form.format(sentence=sentence), (value,))
+    return asker.question(fact.content)
 
 
 def extends_from(base: str, output: Path) -> str:
