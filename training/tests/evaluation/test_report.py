@@ -21,7 +21,7 @@ from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift
 from persona_training.evaluation.exam import Exam
 from persona_training.evaluation.hard_rules import RULES
 from persona_training.evaluation.judgement import judge
-from persona_training.evaluation.page import by_facet, figure, plain, share, write_page
+from persona_training.evaluation.page import amount, by_facet, figure, plain, share, write_page
 from persona_training.evaluation.replies import SERVED
 from persona_training.evaluation.report import (
     MOST_BROKEN,
@@ -194,6 +194,11 @@ def test_the_page_tells_what_the_report_does(page: str, damaged: Report) -> None
     assert read.text.index("She is not herself any more.") < read.text.index("Replies, largest change")
     drawings = sum(len(metric["comparisons"]) for metric in damaged["metrics"])
     drawings += sum(draw_levels(metric) is not None for metric in damaged["metrics"]) + len(damaged["dialogues"])
+    drawings += sum(
+        len(metric["comparisons"])
+        for metric in damaged["metrics"]
+        if metric["verdict"] != "pass" and not metric["advisory"]
+    )
     assert read.tags.count("svg") == drawings
     assert read.tags.count("polyline") >= len(damaged["dialogues"])
 
@@ -274,22 +279,30 @@ def test_a_turn_that_cannot_be_judged_is_a_gap_in_the_line() -> None:
     [
         (
             compared(-0.4, [-0.5, -0.3], [-0.15, None]),
-            "0.30 share; the reference has 0.70. That is 0.40 less, and up to 0.15 less",
+            "The reference has 70 %: that is 40 points less, and up to 15 points less",
         ),
-        (compared(0.1, [0.0, 0.2], [None, 0.06]), "up to 0.060 more is still fine"),
-        (compared(0.1, [0.0, 0.2], [-6.0, 6.0]), "up to 6.00 less or 6.00 more is still fine"),
-        (compared(0.1, [0.0, 0.2], [0.25, None]), "it must be at least 0.25 more"),
-        (compared(0.1, [0.0, 0.2], [None, -0.25]), "it must be at least 0.25 less"),
+        (compared(0.1, [0.0, 0.2], [None, 0.06]), "up to 6 points more is still fine"),
+        (compared(0.1, [0.0, 0.2], [-0.6, 0.6]), "up to 60 points less or 60 points more is still fine"),
+        (compared(0.1, [0.0, 0.2], [0.25, None]), "it must be at least 25 points more"),
+        (compared(0.1, [0.0, 0.2], [None, -0.25]), "it must be at least 25 points less"),
         (compared(0.1, [0.0, 0.2], [None, None]), "anything is fine"),
         (
-            compared(0.3, [0.2, 0.4], [0.6, 3.5], opponent="alone"),
-            "0.30 share, where at least 0.60 and at most 3.50 is",
+            compared(0.3, [0.2, 0.4], [0.6, 0.9], opponent="alone"),
+            "By itself at least 60 % and at most 90 % is acceptable.",
         ),
-        (compared(0.3, [0.2, 0.4], [None, None], opponent="alone"), "where anything is acceptable"),
+        (compared(0.3, [0.2, 0.4], [None, None], opponent="alone"), "By itself anything is acceptable."),
     ],
 )
 def test_figures_in_plain_words(comparison: dict[str, Any], words: str) -> None:
-    assert words in plain(comparison, {"candidate": 0.3, "reference": 0.7, "unit": "share"})
+    told = plain(comparison, {"candidate": 0.3, "reference": 0.7, "unit": "share of replies"}).replace("\xa0", " ")
+    assert words in told
+
+
+def test_other_units_keep_their_numbers() -> None:
+    told = plain(compared(-4.0, [-5.0, -3.0], [-6.0, 6.0]), {"candidate": 12.0, "reference": 16.0, "unit": "words"})
+    assert told == "The reference has 16.00: that is 4.00 less, and up to 6.00 less or 6.00 more is still fine."
+    assert (amount(16.0, "words"), amount(0.24, "share of replies")) == ("16.00 words", "24\xa0% of replies")
+    assert (amount(0.3, "share"), amount(None, "words")) == ("30\xa0%", "– words")
 
 
 def test_numbers_are_as_precise_as_they_are_telling() -> None:

@@ -49,7 +49,7 @@ class Finding:
         levels: per voice; None where a voice has nothing to measure.
         comparisons: those that decide, reference first.
         verdict: of all of them together.
-        explain: what the metric means, and why it could not be decided.
+        why: what keeps it from being decided, and what would tell; empty where it is decided.
         more_samples: per cluster, that would probably decide it; None when it is decided or samples would not.
         clusters_needed: probes, dialogues or texts in all that would, where samples would not.
     """
@@ -60,7 +60,7 @@ class Finding:
     levels: dict[str, float | None]
     comparisons: tuple[Comparison, ...]
     verdict: Verdict
-    explain: str
+    why: str = ""
     more_samples: int | None = None
     clusters_needed: int | None = None
 
@@ -193,7 +193,7 @@ def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -
         levels={name: _level(values, metric) for name, values in one.values.items()},
         comparisons=comparisons,
         verdict=verdict,
-        explain=f"{metric.explain} {why}".strip(),
+        why=why,
         more_samples=more,
         clusters_needed=needed,
     )
@@ -279,8 +279,7 @@ def sentence(finding: Finding) -> str:
     ]
     parts = [f"{', '.join(levels) or 'nothing measured'} {finding.metric.unit}"]
     parts += [comparison_words(one) for one in finding.comparisons if one.verdict == finding.verdict]
-    why = finding.explain.removeprefix(finding.metric.explain).strip()
-    return f"{'; '.join(parts)}. {why}".strip()
+    return f"{'; '.join(parts)}. {finding.why}".strip()
 
 
 def comparison_words(one: Comparison) -> str:

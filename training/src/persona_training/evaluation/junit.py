@@ -51,4 +51,4 @@ def _figures(metric: dict[str, Any]) -> str:
         f"{one['opponent']}: {one['difference']} {one['interval']}, allowed {one['allowed']}, {one['verdict']}"
         for one in metric["comparisons"]
     )
-    return f"{levels} {metric['unit']}; {against}. {metric['explain']}"
+    return f"{levels} {metric['unit']}; {against}. {metric['why']}".strip()

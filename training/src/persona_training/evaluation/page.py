@@ -35,7 +35,7 @@ def write_page(path: Path, report: Mapping[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=figure, plain=plain, share=share)
+    environment.filters.update(amount=amount, figure=figure, plain=plain, share=share)
     page = environment.get_template("report.html.jinja").render(
         report=report,
         headline=HEADLINES[report["verdict"]],
@@ -76,34 +76,47 @@ def figure(value: float | None, signed: bool = False) -> str:
 
 def share(value: float) -> str:
     """A share in per cent."""
-    return f"{100 * value:.1f}".removesuffix(".0") + "\N{NO-BREAK SPACE}%"
+    return f"{100 * value:.1f}".removesuffix(".0").replace("-", "\N{MINUS SIGN}") + "\N{NO-BREAK SPACE}%"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value with its unit as people say it: a share as so many per cent of what it is a share of."""
+    if value is None or not unit.startswith("share"):
+        return f"{figure(value)} {unit}"
+    return f"{share(value)} {unit.removeprefix('share')}".replace("  ", " ").strip()
 
 
 def plain(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
     """One comparison in a sentence for somebody who reads no intervals."""
-    now, unit = figure(metric["candidate"]), metric["unit"]
+    unit = str(metric["unit"])
     low, high = comparison["allowed"]
     if comparison["opponent"] == "alone":
-        bounds = " and ".join(
-            words
-            for edge, words in ((low, f"at least {figure(low)}"), (high, f"at most {figure(high)}"))
-            if edge is not None
-        )
-        return f"{now} {unit}, where {bounds or 'anything'} is acceptable."
-    opponent = NAMES[comparison["opponent"]]
+        bounds = [f"at least {_bare(low, unit)}"] if low is not None else []
+        bounds += [f"at most {_bare(high, unit)}"] if high is not None else []
+        return f"By itself {' and '.join(bounds) or 'anything'} is acceptable."
     difference = comparison["difference"]
-    more = "more" if difference >= 0 else "less"
-    return (
-        f"{now} {unit}; the {opponent} has {figure(metric[comparison['opponent']])}. That is {figure(abs(difference))} {more}, "
-        f"and {_allowed(low, high)}."
-    )
+    level = _bare(metric[comparison["opponent"]], unit)
+    far = f"{_apart(difference, unit)} {'more' if difference >= 0 else 'less'}"
+    return f"The {NAMES[comparison['opponent']]} has {level}: that is {far}, and {_allowed(low, high, unit)}."
 
 
-def _allowed(low: float | None, high: float | None) -> str:
+def _bare(value: float | None, unit: str) -> str:
+    return share(value) if value is not None and unit.startswith("share") else figure(value)
+
+
+def _apart(difference: float, unit: str) -> str:
+    """The size of a difference; shares lie points apart, because "10 % less" would mean a tenth of them."""
+    size = abs(difference)
+    if not unit.startswith("share"):
+        return figure(size)
+    return f"{100 * size:.1f}".removesuffix(".0") + " points"
+
+
+def _allowed(low: float | None, high: float | None, unit: str) -> str:
     if low is not None and low > 0:
-        return f"it must be at least {figure(low)} more"
+        return f"it must be at least {_apart(low, unit)} more"
     if high is not None and high < 0:
-        return f"it must be at least {figure(-high)} less"
-    bounds = [f"{figure(-low)} less"] if low is not None else []
-    bounds += [f"{figure(high)} more"] if high is not None else []
+        return f"it must be at least {_apart(high, unit)} less"
+    bounds = [f"{_apart(low, unit)} less"] if low is not None else []
+    bounds += [f"{_apart(high, unit)} more"] if high is not None else []
     return f"up to {' or '.join(bounds)} is still fine" if bounds else "anything is fine"

@@ -175,7 +175,8 @@ def _metric(finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "more_samples": finding.more_samples,
         "clusters_needed": finding.clusters_needed,
-        "explain": finding.explain,
+        "explain": metric.explain,
+        "why": finding.why,
     }
 
 
