@@ -16,6 +16,7 @@ LISTS = {
     "RunsPage": "/runs",
     "ReportsPage": "/gate",
     "AdaptersPage": "/adapters",
+    "DeploymentsPage": "/deployments",
     "PatternsPage": "/patterns",
 }
 DETAILS = {

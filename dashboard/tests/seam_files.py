@@ -277,6 +277,32 @@ def reply(probe: str, prompt: str, floor: str, reference: str, candidate: str) -
     }
 
 
+def live_change(adapters: Path, adapter_id: str, tag: str, hour: int, **more: object) -> Json:
+    """Append one line to deployments.jsonl, as a deployment does."""
+    line = {
+        "event": "deploy",
+        "tag": tag,
+        "live": "casiopy:latest",
+        "digest": digest(tag),
+        "adapter_id": adapter_id,
+        "weights_sha256": digest(adapter_id),
+        "gguf_sha256": digest(f"gguf {tag}"),
+        "report_id": None,
+        "forced": None,
+        "replaced": None,
+        "host": "http://127.0.0.1:11434",
+        "at": stamp(START + timedelta(hours=hour)),
+        "by": "command",
+        "why": None,
+        "skills": [],
+        **more,
+    }
+    adapters.mkdir(parents=True, exist_ok=True)
+    with (adapters / "deployments.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return line
+
+
 def write_everything(exports: Path, adapters: Path) -> tuple[list[Json], list[Json]]:
     """Two datasets, two finished layers with reports, and one run in progress; returns manifests for the service."""
     made = [write_export(exports, "personality-11aa22bb", 40), write_export(exports)]
@@ -288,4 +314,6 @@ def write_everything(exports: Path, adapters: Path) -> tuple[list[Json], list[Js
     write_report(adapters, first)
     write_report(adapters, second, "fail")
     write_adapter(adapters, "episodic-2026-w05-20260202T090000", made[1]["export_id"], "running", first, steps=34)
+    before = live_change(adapters, first, "casiopy:personality", 3, forced=f"the stream began {ATTACK}")
+    live_change(adapters, second, "casiopy:week04", 4, replaced=before["digest"])
     return made, trained

@@ -17,6 +17,7 @@ from persona_dashboard.export_store import ExportStore
 from persona_dashboard.language import COOKIE, COOKIE_SECONDS, LANGUAGES
 from persona_dashboard.live import Streams
 from persona_dashboard.memory_client import open_http
+from persona_dashboard.rollback_program import RollbackProgram
 from persona_dashboard.run_store import RunStore
 from persona_dashboard.security import CSRF_FIELD, form_token, protect
 from persona_dashboard.settings import Settings
@@ -38,6 +39,11 @@ def create_app(settings: Settings) -> Flask:
         runs=RunStore(settings.lora_adapters_dir),
         streams=Streams(),
         service_url=settings.memory_service_url,
+        rollback=RollbackProgram(
+            settings.lora_adapters_dir,
+            settings.memory_service_url,
+            settings.api_key.get_secret_value() if settings.api_key else None,
+        ),
     )
     protect(app, settings.trusted_hosts)
     for blueprint in ALL:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from persona_dashboard.charts import BarChart, LineChart, Whisker
-from persona_dashboard.file_shapes import AdapterManifest, DatasetManifest, DatasetRow, GateReport, Measure, Replies
+from persona_dashboard.deployment_log import LiveTag
+from persona_dashboard.file_shapes import (
+    AdapterManifest,
+    DatasetManifest,
+    DatasetRow,
+    GateReport,
+    LiveChange,
+    Measure,
+    Replies,
+)
 from persona_dashboard.lineage import Constellation
 from persona_dashboard.memory_client import ServiceProblem
 from persona_dashboard.run_store import Run
@@ -232,6 +241,17 @@ class AdapterPage(PageContext):
     version: Annotated[Version, "the adapter"]
     lineage: Annotated[Constellation, "the chain from interactions to deployments"]
     stack: Annotated[list[AdapterManifest], "the layers, lowest first"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentsPage(PageContext):
+    """Deployments: what is live, what was, and the way back."""
+
+    live_tags: Annotated[list[LiveTag], "tags clients use, with what they are and what they were before"]
+    changes: Annotated[list[LiveChange], "what became live, newest first, with who asked and why"]
+    can_roll_back: Annotated[bool, "whether the deploy program is installed on this machine"]
+    refusal: Annotated[str, "why a rollback did not happen, in the program's words"] = ""
+    unchanged: Annotated[bool, "whether a rollback that did not happen left everything as it was"] = True
 
 
 @dataclass(frozen=True, kw_only=True)

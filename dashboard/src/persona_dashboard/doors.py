@@ -12,6 +12,7 @@ from persona_dashboard.export_store import ExportStore
 from persona_dashboard.language import Numerals, Words, choose_language
 from persona_dashboard.live import Streams
 from persona_dashboard.memory_client import MemoryClient
+from persona_dashboard.rollback_program import RollbackProgram
 from persona_dashboard.run_store import RunStore
 
 EXTENSION = "persona_dashboard"
@@ -26,6 +27,7 @@ class Doors:
     runs: RunStore
     streams: Streams
     service_url: str
+    rollback: RollbackProgram
 
 
 def doors() -> Doors:

@@ -308,3 +308,20 @@ class GateReport(Shape):
     hard_fails: tuple[HardFail, ...] = ()
     metrics: tuple[Measure, ...] = ()
     replies: tuple[Replies, ...] = ()
+
+
+class LiveChange(Shape):
+    """One line of lora_adapters/deployments.jsonl: what became live, instead of what, who asked and why."""
+
+    event: str
+    tag: str
+    live: str
+    digest: str
+    at: datetime
+    adapter_id: FolderId | None = None
+    skills: tuple[FolderId, ...] = ()
+    replaced: str | None = None
+    forced: str | None = None
+    why: str | None = None
+    by: str = "command"
+    host: str = ""

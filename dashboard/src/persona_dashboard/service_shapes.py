@@ -282,6 +282,17 @@ class Deployment(Shape):
     host: str | None = None
     live: bool = False
     created_at: datetime | None = Field(None, validation_alias=AliasChoices("created_at", "deployed_at"))
+    smoke: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def forced(self) -> str:
+        """Why the gate was overruled; empty when it was not."""
+        return str(self.smoke.get("forced") or "")
+
+    @property
+    def why(self) -> str:
+        """Why it was rolled back to; empty when it was not, or nobody said."""
+        return str(self.smoke.get("why") or "")
 
 
 class Lineage(Shape):

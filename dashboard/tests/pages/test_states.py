@@ -19,6 +19,7 @@ FULL = {
     "/runs": ["finished", "running", "42 %"],
     "/gate": ["passed", "not passed"],
     "/adapters": ["casiopy-tiny", "casiopy:week04", "live"],
+    "/deployments": ["casiopy:week04", "Roll back to casiopy:personality", "a person, by command", "Gate overruled:"],
     "/interactions/int-3": ["Persona’s style", "un marcador", TRAINED],
     f"/gate/{TRAINED}": ["Hard fails", "[−0.010; +0.110]", "Whole report"],
     f"/adapters/{TRAINED}": ["48 interactions", "layer 2", "casiopy:week04"],
@@ -37,8 +38,10 @@ EMPTY = {
     "/runs": "No run yet",
     "/gate": "No report yet",
     "/adapters": "No version yet",
+    "/deployments": "Nothing was deployed yet",
 }
-ASKS_SERVICE = set(ALL.values()) - {"/runs", "/gate", "/patterns", ALL["RunPage"], ALL["ReportPage"], ALL["ExportPage"]}
+FILES_ALONE = {"/runs", "/gate", "/deployments", "/patterns", ALL["RunPage"], ALL["ReportPage"], ALL["ExportPage"]}
+ASKS_SERVICE = set(ALL.values()) - FILES_ALONE
 
 
 @pytest.mark.parametrize("address", FULL)

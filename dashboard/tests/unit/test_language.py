@@ -29,7 +29,18 @@ FROM_OUTSIDE = {
     "stage",
     "type",
 }
-FROM_OUTSIDE |= {"split", "direction", "drawing", "nav", "gate", "lineage", "recall", "run_stage"}
+FROM_OUTSIDE |= {
+    "split",
+    "direction",
+    "drawing",
+    "nav",
+    "gate",
+    "lineage",
+    "recall",
+    "run_stage",
+    "live_event",
+    "asked_by",
+}
 
 
 def fields(text: str) -> set[str]:

@@ -7,6 +7,7 @@ from flask import Blueprint
 from persona_dashboard.blueprints import (
     adapters,
     core_memory,
+    deployments,
     exports,
     gate,
     healthz,
@@ -30,6 +31,7 @@ ALL: tuple[Blueprint, ...] = tuple(
         runs,
         gate,
         adapters,
+        deployments,
         patterns,
         healthz,
     )
