@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -141,7 +142,8 @@ def write_lines(path: Path, lines: Iterable[Line]) -> Path:
             file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise StorageError(f"Cannot write {path}: {error.strerror}. Choose another --output-dir.") from error
     return path
 
