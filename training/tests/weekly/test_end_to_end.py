@@ -20,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from persona_training.adapters import write_json
+from persona_training.config import read_recipe
 from persona_training.display import Display
 from persona_training.evaluation import gate
 from persona_training.evaluation.report import Report
@@ -30,6 +31,7 @@ from persona_training.smoke import random_base, smoke_recipe
 from persona_training.testing import row, write_export
 from persona_training.training_run import train
 from persona_training.weekly.command import week
+from persona_training.weekly.live import live_entry, live_layer_1, skills_beside
 from rich.console import Console
 
 from .service import MemoryService, serving
@@ -128,6 +130,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield House(root, settings, service, ollama, layer_1.folder.name)
 
 
+def let_pass(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate is real but for its verdict."""
+    judged = gate.run_gate
+
+    def passing(request: gate.Request, *given: Any) -> Report:
+        report = judged(request, *given) | {"verdict": "pass", "reasons": []}
+        write_json(house.settings.adapters_dir / request.model / "summary.json", report)
+        return report
+
+    monkeypatch.setattr(gate, "run_gate", passing)
+
+
 @pytest.fixture(autouse=True)
 def environment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command reads its folders from the environment, as an operator's timer sets them."""
@@ -155,6 +169,13 @@ def test_2_a_week_without_rows_ends_calmly(house: House) -> None:
     assert house.run("--min-rows", "11").exit_code == 11
     assert "10 rows to learn, fewer than --min-rows 11" in house.report()["outcome"]["message"]
     assert house.journal()["train"]["status"] == "waiting"
+
+
+def test_2_an_absent_service_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_SERVICE_URL", "http://127.0.0.1:9")
+    done = house.run()
+    assert done.exit_code == 10, done.output
+    assert "does not answer at http://127.0.0.1:9" in house.report()["outcome"]["message"]
 
 
 def test_3_ctrl_c_in_training_leaves_it_resumable(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,14 +213,7 @@ def test_4_the_next_run_resumes_and_the_gate_stops_it(house: House) -> None:
 
 
 def test_5_after_a_pass_an_absent_ollama_leaves_the_artefacts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = gate.run_gate
-
-    def passing(*given: Any) -> Report:
-        report = judged(*given) | {"verdict": "pass", "reasons": []}
-        write_json(house.settings.adapters_dir / report["candidate"]["adapter_id"] / "summary.json", report)
-        return report
-
-    monkeypatch.setattr(gate, "run_gate", passing)
+    let_pass(house, monkeypatch)
     done = house.run("--again", "gate", host="127.0.0.1:9")
     assert done.exit_code == 41, done.output
     assert "ollama create casiopy:week04" in house.report()["outcome"]["message"]
@@ -231,6 +245,29 @@ def test_7_killed_after_its_work_but_before_its_line_in_the_journal(house: House
     assert house.journal()[stage]["result"] == before
     assert "by an earlier attempt" in done.output
     assert [step for step, _ in house.ollama.requests].count("create") == created
+
+
+def test_8_a_skill_is_judged_and_served_with_the_week_and_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_pass(house, monkeypatch)
+    rows = [row([(f"Carta {n}", f"*ríe por lo bajo* La carta {n}, mortal.")], f"t{n}") for n in range(14)]
+    told = write_export(house.settings.exports_dir / "tarot", "skill", rows[2:], rows[:2])
+    (house.settings.exports_dir / "tarot").rename(house.settings.exports_dir / told["export_id"])
+    week_recipe = read_recipe(house.root / "recipe.yaml")
+    recipe = dataclasses.replace(week_recipe, layer=3, steps=dataclasses.replace(week_recipe.steps, max_steps=1))
+    request = Request(recipe, [told["export_id"]], skill="tarot", parent=house.layer_1)
+    skill = train(request, house.settings, Display(Console(file=StringIO()))).folder.name
+
+    done = house.run("--again", "gate", "--skill", "tarot")
+    assert done.exit_code == 0, done.output
+    assert "casiopy:week04-tarot" in house.ollama.models
+    assert f"joined/{house.journal()['train']['result']['adapter_id']}+{skill}=1" in house.report()["verdict"]["report"]
+    entry = live_entry("casiopy", house.settings.adapters_dir)
+    assert entry is not None
+    assert entry["skills"] == [skill]
+    assert skills_beside((), "casiopy", house.settings)[0] == [skill], "the next week is served with it, too"
+    assert skills_beside(("none",), "casiopy", house.settings)[0] == []
+    parent, why = live_layer_1(None, "casiopy", house.settings)
+    assert (parent, "which is live" in why) == (house.layer_1, True)
 
 
 @pytest.mark.parametrize(

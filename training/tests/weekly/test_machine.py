@@ -163,4 +163,4 @@ def test_every_ending_has_its_own_code() -> None:
     assert len(set(codes)) == len(codes)
     assert {code for code, _ in code_table()} == {1, 2, *codes}
     for ending in ENDINGS:
-        assert ending.next_step.format(week=47, year=2026)
+        assert ending.next_step.format(week=47, year=2026, samples=8)

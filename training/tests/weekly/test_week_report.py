@@ -117,7 +117,7 @@ def test_every_ending_can_be_told(ending: Ending, settings: Settings) -> None:
     told = week_report(journal_in(settings.adapters_dir), Outcome(ending, None), Order(WEEK), settings)
     text = as_markdown(told)
     assert ending.meaning in text
-    assert ending.next_step.format(week=47, year=2026) in text
+    assert ending.next_step.format(week=47, year=2026, samples=8) in text
     assert ("## Where it shows" in text) == (ending is GATE_FAILED)
     if ending is DEPLOYED:
         assert "## To leave those rows out" not in text

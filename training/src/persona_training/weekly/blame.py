@@ -30,10 +30,10 @@ from persona_training.row_formats import Row, parse_row
 from persona_training.weekly.faults import Fault, Heard
 
 MOST_ROWS = 10
-# Measuring compares replies pairwise: 2000 take about four seconds of one core, ten times as many would take minutes.
+# Measuring compares replies pairwise: 1000 exchanges take 3.3 s of one core, 2000 take 7.2 s, ten times as many minutes.
 MOST_MEASURED = 2000
-# From here on a measure or a likeness is told as a reason. Two in-character replies about different things share about
-# 0.1 on the sample month, one reworded shares 0.4.
+# From here on a measure or a likeness is told as a reason. Of the sample month's 301 exchanges nine in ten have nobody closer
+# than 0.18, and no two replies are closer than 0.3; with a third of its words left out, a reply keeps 0.5 (nine in ten).
 TOLD_PULL, TOLD_LIKENESS = 0.5, 0.3
 EXCERPT = 160
 

@@ -46,6 +46,14 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
 @click.option("--baseline", help="What the gate compares with; see `casiopy gate`.")
 @click.option("--prompts", type=click.IntRange(min=1), help="Probes the gate asks. Default: all of the battery.")
 @click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Replies per probe at most.")
+@click.option(
+    "--skill",
+    "--skills",
+    "skills",
+    multiple=True,
+    metavar="NAME[=WEIGHT]",
+    help="Layer 3 to judge and serve beside the week (repeatable); 'none' for none. Default: those that are live.",
+)
 @click.option("--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else loopback.")
 @click.option("--quantize", default="Q8_0", show_default=True, help="How weights are stored; see `casiopy deploy`.")
 @click.option(

@@ -13,7 +13,8 @@ class Ending:
         code: of the process; the tens tell the stage.
         name: stable key, in report.json.
         meaning: for `--help` and the docs.
-        next_step: what the operator may do now; may hold `{week}` and `{year}`.
+        next_step: what the operator may do now; may hold `{week}`, `{year}`
+            and `{samples}`.
     """
 
     code: int
@@ -63,7 +64,8 @@ INCONCLUSIVE = Ending(
     31,
     "gate_inconclusive",
     "the gate could not tell: what is deployed is untouched",
-    "More replies would tell: `casiopy week --week {week} --year {year} --again gate --samples` with twice as many.",
+    "The reasons above say what would tell. Twice as many replies: "
+    "`casiopy week --week {week} --year {year} --again gate --samples {samples}`.",
 )
 NOT_JUDGED = Ending(
     32,

@@ -15,6 +15,7 @@ class Order:
     """See the command's options; None is what the stage's own command takes when nothing is said.
 
     Attributes:
+        skills: layers 3 to serve beside the week; empty for those that are live, ("none",) for none.
         min_rows: fewer rows are nothing to learn; by default what training itself needs for a layer 2.
     """
 
@@ -31,6 +32,7 @@ class Order:
     baseline: str | None = None
     prompts: int | None = None
     samples: int = 4
+    skills: tuple[str, ...] = ()
     host: str | None = None
     quantize: str = "Q8_0"
     form: str = "merged"

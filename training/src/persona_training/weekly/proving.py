@@ -12,7 +12,9 @@ from persona_training.display import Display
 from persona_training.evaluation import gate
 from persona_training.evaluation.service import MemoryService
 from persona_training.gguf_export.k_quants import storage_of
+from persona_training.joining import join_adapters
 from persona_training.ollama import deployment
+from persona_training.ollama.layers import Layers, layers_of_adapter
 from persona_training.ollama.ledger import entries
 from persona_training.ollama.modelfile import Form
 from persona_training.ollama.server import OllamaAwayError, OllamaServer
@@ -27,6 +29,7 @@ from persona_training.weekly.endings import (
     Ending,
 )
 from persona_training.weekly.journal import StageName
+from persona_training.weekly.live import skills_beside
 from persona_training.weekly.machine import Result, Results, Stopped
 from persona_training.weekly.order import Order
 
@@ -52,6 +55,7 @@ class GateStage:
             "baseline": order.baseline,
             "prompts": order.prompts,
             "samples": order.samples,
+            "skills": list(order.skills),
         }
 
     def plan(self, done: Results) -> str:
@@ -63,21 +67,34 @@ class GateStage:
     def run(self, done: Results, since: str) -> Result:
         """Judge and keep the whole report beside the journal, for finding out which rows are to blame."""
         adapter_id = done["train"]["adapter_id"]
-        report = self._judged(adapter_id, since)
+        skills, why = skills_beside(self.order.skills, done["export"]["persona"], self.settings)
+        self.display.fact("skills", why)
+        layers = layers_of_adapter(self.settings.adapters_dir, adapter_id, skills)
+        report = self._judged(layers.name, since)
         if report is None:
-            report = gate.run_gate(self._request(adapter_id), self.settings, self._tags(), self.display)
-            write_json(self.folder / GATE_FILE, {"since": since, "adapter_id": adapter_id, "report": report})
+            release_memory()
+            report = gate.run_gate(self._request(self._joined(layers)), self.settings, self._tags(), self.display)
+            write_json(self.folder / GATE_FILE, {"since": since, "layers": layers.name, "report": report})
         return {
             "report_id": report["report_id"],
             "verdict": report["verdict"],
             "reasons": list(report["reasons"]),
-            "report": str(self.settings.adapters_dir / adapter_id / "report.html"),
+            "skills": skills,
+            "report": str(layers.judged()[0] / "report.html"),
         }
 
-    def _request(self, adapter_id: str) -> gate.Request:
+    def _joined(self, layers: Layers) -> str:
+        """What the gate is to hear: the adapter, or, with skills, the join of exactly these layers, written if need be."""
+        if not layers.skills:
+            return layers.name
+        if layers.judged()[1] is None:
+            self.display.fact("joined", str(join_adapters(layers.top, layers.join, layers.skills)))
+        return f"joined/{layers.name}"
+
+    def _request(self, model: str) -> gate.Request:
         order = self.order
         return gate.Request(
-            model=adapter_id,
+            model=model,
             battery=order.battery,
             baseline=order.baseline,
             prompts=order.prompts,
@@ -88,10 +105,10 @@ class GateStage:
     def _tags(self) -> OllamaTags:
         return OllamaTags(self.settings.adapters_dir, self.order.host)
 
-    def _judged(self, adapter_id: str, since: str) -> dict[str, Any] | None:
+    def _judged(self, layers: str, since: str) -> dict[str, Any] | None:
         """The report of an earlier attempt that was killed after its verdict."""
         kept = read_kept(self.folder)
-        if kept is None or (kept.get("since"), kept.get("adapter_id")) != (since, adapter_id):
+        if kept is None or (kept.get("since"), kept.get("layers")) != (since, layers):
             return None
         self.display.fact("gate", "judged by an earlier attempt")
         report: dict[str, Any] = kept["report"]
@@ -108,6 +125,17 @@ class GateStage:
         ending = GATE_FAILED if result["verdict"] == "fail" else INCONCLUSIVE
         reasons = result["reasons"]
         return ending, f"The gate's verdict is {result['verdict']}" + (f": {reasons[0]}" if reasons else ".")
+
+
+def release_memory() -> None:
+    """Give back what the models of the stage before held: this stage loads its own, and a GPU has no room for both."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def read_kept(folder: Path) -> dict[str, Any] | None:
@@ -152,8 +180,12 @@ class DeployStage:
             return _deployed(ours[-1])
         service, server = MemoryService(self.settings), OllamaServer(self.order.host)
         request = deployment.Request(
-            adapter=adapter_id, quantize=storage_of(self.order.quantize), form=Form(self.order.form)
+            adapter=adapter_id,
+            skills=done["gate"]["skills"],
+            quantize=storage_of(self.order.quantize),
+            form=Form(self.order.form),
         )
+        release_memory()
         plan = deployment.make_plan(request, self.settings, service, self.display)
         try:
             entry = deployment.write_and_deploy(plan, server, service, self.settings, self.display)

@@ -105,7 +105,7 @@ def week_report(journal: Journal, outcome: Outcome, order: Order, settings: Sett
         "stages": [_stage(name, journal.stages[name]) for name in STAGES],
         "verdict": None if gate is None else {key: gate[key] for key in ("verdict", "reasons", "report_id", "report")},
         "blame": _blame(blame) if ending is GATE_FAILED else None,
-        "next_step": ending.next_step.format(week=order.week.number, year=order.week.year),
+        "next_step": ending.next_step.format(week=order.week.number, year=order.week.year, samples=2 * order.samples),
         "leave_out": list(leave_out(blame.rows, settings.memory_service_url)),
     }
 

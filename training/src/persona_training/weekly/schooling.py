@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persona_training.adapters import Manifest, adapter_chain, adapters_in, finished_adapter
+from persona_training.adapters import Manifest, adapters_in, finished_adapter
 from persona_training.datasets import load_dataset, read_manifest
 from persona_training.display import Display
 from persona_training.errors import AdapterError, DatasetError
-from persona_training.evaluation.subjects import find_adapter
 from persona_training.exporting.client import NothingToExport
 from persona_training.exporting.command import export_request
 from persona_training.exporting.run import run_export
-from persona_training.ollama.ledger import entries
-from persona_training.ollama.tags import LIVE
 from persona_training.settings import Settings
 from persona_training.training_command import conclude, episodic_request
 from persona_training.training_run import RunResult, resume, train
 from persona_training.weekly.endings import EXPORT_FAILED, INTERRUPTED, NOTHING_TO_LEARN, TRAINING_FAILED, Ending
 from persona_training.weekly.journal import StageName
+from persona_training.weekly.live import live_layer_1
 from persona_training.weekly.machine import Result, Results, Stopped
 from persona_training.weekly.order import Order
 
@@ -188,21 +186,3 @@ def _trained(result: RunResult) -> Result:
         "eval_loss": figures["eval_loss"],
         "seconds": figures["seconds"],
     }
-
-
-def live_layer_1(given: str | None, persona: str | None, settings: Settings) -> tuple[str | None, str]:
-    """The layer 1 that a week is trained on, and why; None leaves the choice to training: the newest finished one.
-
-    The live one, because it has passed the gate and viewers know it; a newer layer 1 counts once it is deployed itself.
-    """
-    if given is not None:
-        return given, "as asked"
-    tag = f"{persona}:{LIVE}" if persona else None
-    known = [e for e in entries(settings.adapters_dir) if tag is None or e.get("live") == tag]
-    adapter_id = known[-1].get("adapter_id") if known else None
-    if adapter_id is None:
-        return None, "nothing was deployed yet, so the newest finished layer 1"
-    folder = find_adapter(str(adapter_id), settings.adapters_dir)
-    if folder is None:
-        return None, f"{adapter_id}, which is live, is not in {settings.adapters_dir}, so the newest finished layer 1"
-    return adapter_chain(folder)[0].name, f"the layer 1 of {adapter_id}, which is live"
