@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from persona_training.ollama.command import deploy
 from persona_training.ollama.deployment import Request, make_plan, undo, write_and_deploy
-from persona_training.ollama.hearing import heard_in
+from persona_training.ollama.hearing import heard_in, report_at_deployment
 from persona_training.ollama.ledger import entries
 from persona_training.ollama.server import OllamaError, OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
@@ -149,6 +150,54 @@ def test_a_report_is_read_for_what_is_broken() -> None:
     ]
     heard = heard_in({"hard_rules": [whole, rule], "metrics": metrics})
     assert heard == Heard(hard=("loop: 3 of 80 replies (it repeats itself)",), soft=("A: fail. Why.",))
+    # What was so at the deployment is no news; what the gate was overruled about does not act.
+    then = {"hard_rules": [whole, rule], "metrics": metrics}
+    assert heard_in(then, then).hard == heard.hard
+    assert heard_in(then, then).soft == ()
+    assert heard_in(then, then, forced=True) == Heard(
+        soft=("loop: 3 of 80 replies (it repeats itself); so it was when the gate was overruled",)
+    )
+
+
+def test_the_baseline_is_the_report_of_the_deployment(house: House, ollama: StandInOllama, put_live: Any) -> None:
+    put_live(Request(week=5))
+    adapters_dir, now = house.settings.adapters_dir, digest(ollama, "casiopy:latest")
+    report, forced = report_at_deployment(adapters_dir, now)
+    assert report is not None
+    assert (report["report_id"], forced) == ("report-2", False)
+    house.change_report(LAYER_2, report_id="a later gate")
+    assert report_at_deployment(adapters_dir, now) == (None, False)
+    assert report_at_deployment(adapters_dir, None) == (None, False)
+
+
+def test_cron_gets_an_exit_code(
+    house: House, ollama: StandInOllama, put_live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole watch as cron starts it, with the gate's own ear."""
+    put_live(Request(adapter=LAYER_1))
+    put_live(Request(week=5))
+    good = digest(ollama, "casiopy:previous")
+    for name, value in {
+        "LORA_ADAPTERS_DIR": house.settings.adapters_dir,
+        "EXPORTS_DIR": house.settings.exports_dir,
+        "CASIOPY_DATA": house.settings.data_dir,
+        "MEMORY_SERVICE_URL": "http://127.0.0.1:9",
+        "COLUMNS": "300",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    asked = ollama.count("chat")
+    ollama.speak = lambda tag, *_: "<|im_start|>user" if tag == "casiopy:latest" else "Aquí estoy, mortal."
+    look = ["--watch", "--once", "--host", ollama.url]
+    result = CliRunner().invoke(deploy, look)
+    assert (result.exit_code, "ROLLED BACK casiopy:latest" in result.output) == (5, True), result.output
+    assert digest(ollama, "casiopy:latest") == good
+    assert ollama.count("chat") - asked == 20 * 4 + 3  # the smoke examination, and the version before's three questions
+    result = CliRunner().invoke(deploy, look)
+    assert (result.exit_code, "KEPT casiopy:latest" in result.output) == (6, True), result.output
+    assert [entry["by"] for entry in entries(house.settings.adapters_dir)] == ["command", "command", "watch"]
+    assert json.loads((house.adapter(LAYER_2) / "summary.json").read_text(encoding="utf-8"))["report_id"] == "report-2"
+    result = CliRunner().invoke(deploy, ["--watch", "--once", "--host", "127.0.0.1:9"])
+    assert result.exit_code == 3
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("6h", 21600), ("1d", 86400), (" 1m ", 60)])

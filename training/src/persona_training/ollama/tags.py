@@ -32,7 +32,7 @@ class OllamaTags:
         return tag in self._digests
 
     def digest_of(self, tag: str) -> str | None:
-        """What a tag is at this moment: weights, template, system prompt and parameters under one hash; None when not served."""
+        """What a tag is now: weights, template, system prompt and parameters under one hash; None when not served."""
         return self._digests.get(tag)
 
     def adapter_of(self, tag: str) -> str | None:
