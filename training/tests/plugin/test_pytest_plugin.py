@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -54,6 +55,17 @@ class Voice:
 def persona_replier():
     return Voice()
 """
+
+HERS = """
+        said = talk[-1]["content"]
+        if "gato" in said:
+            return "Se llama Roque." if "Roque" in talk[0]["content"] else "No lo sé."
+        if "creó" in said:
+            return "Ana, la jefa."
+        if seed % 2:
+            return "Nada."
+"""
+PAGE = Path(__file__).parents[3] / "docs" / "personality-tests.md"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -184,6 +196,15 @@ def test_wrong_options(pytester: pytest.Pytester, arguments: tuple[str, ...], sa
     assert said in result.stdout.str() + result.stderr.str()
 
 
+def test_the_page_about_it_tells_the_truth(pytester: pytest.Pytester) -> None:
+    """The tests shown there, on a character of whom they are true."""
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    voice = VOICE.replace('        said = talk[-1]["content"]\n', HERS)
+    make_repository(pytester, examples[0], probes=60, voice=voice)
+    run(pytester).assert_outcomes(passed=examples[0].count("def test_"))
+    compile(examples[1], "conftest.py", "exec")
+
+
 def test_importing_it_loads_nothing_heavy() -> None:
     """It is imported by every pytest of the environment, whether it tests a persona or not."""
     code = "import sys, persona_training.pytest_plugin; print([m for m in ('torch', 'numpy', 'httpx') if m in sys.modules])"
@@ -202,6 +223,7 @@ def test_a_real_adapter_in_its_own_words(
     monkeypatch.setenv("LORA_ADAPTERS_DIR", str(settings.adapters_dir))
     monkeypatch.setenv("MEMORY_SERVICE_URL", settings.memory_service_url)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         """
         def test_she_is_herself(persona):
