@@ -63,7 +63,7 @@ TELLS_NOTHING = (
 
 @pytest.mark.parametrize(("replies", "dialect"), [(TUTEO, "tuteo"), (VOSEO, "voseo"), (USTEDEO, "ustedeo")])
 def test_forms_tell_their_dialect(replies: tuple[str, ...], dialect: str) -> None:
-    assert {reply: set(forms_of_address(reply)) for reply in replies} == dict.fromkeys(replies, {dialect})
+    assert {reply: set(forms_of_address(reply)) for reply in replies} == {reply: {dialect} for reply in replies}
 
 
 @pytest.mark.parametrize("reply", TELLS_NOTHING)
