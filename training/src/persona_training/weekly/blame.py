@@ -23,6 +23,7 @@ from persona_training.errors import DatasetError
 from persona_training.evaluation.battery import Battery, Probe
 from persona_training.evaluation.exam import Exam, Values
 from persona_training.evaluation.hard_rules import find_hard_fails
+from persona_training.evaluation.language import spoken_language
 from persona_training.evaluation.measuring import measured
 from persona_training.evaluation.transcript import Transcript
 from persona_training.evaluation.words import words
@@ -222,15 +223,18 @@ def _measurable(exchanges: Sequence[Exchange], failing: Sequence[Mapping[str, st
 def _as_examination(
     exchanges: Sequence[Exchange], battery: Battery, heard: Heard
 ) -> tuple[Exam, dict[str, Transcript]]:
-    """The rows as if somebody had been examined and had said them: so that the very same measures can be taken."""
-    language = battery.language if battery.language in ("es", "en") else "any"
+    """The rows as if somebody had been examined and had said them: so that the very same measures can be taken.
+
+    A reply should be in the language of the question; where that cannot be told, in the battery's.
+    """
+    usual = battery.language if battery.language in ("es", "en") else "any"
     probes = tuple(
         Probe(
             id=f"{exchange.row}#{n}",
             facet="style",
             prompt=exchange.asked,
             references=battery.probes[n % len(battery.probes)].references,
-            reply_language=language,  # type: ignore[arg-type]
+            reply_language=spoken_language(exchange.asked) or usual,  # type: ignore[arg-type]
         )
         for n, exchange in enumerate(exchanges)
     )
