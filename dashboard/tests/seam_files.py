@@ -204,8 +204,16 @@ def write_report(folder: Path, adapter_id: str, verdict: str = "pass") -> Json:
         "created_at": stamp(START + timedelta(hours=4)),
         "candidate": {"name": "casiopy:week04", "adapter_id": adapter_id, "weights_sha256": digest(adapter_id)},
         "reference": {"name": "casiopy:week03", "adapter_id": "personality-20260126T100000", "weights_sha256": None},
+        "golden": {"name": "casiopy:week01", "adapter_id": None, "weights_sha256": None},
         "floor": {"name": "casiopy-tiny"},
-        "battery": {"name": "casiopy-es", "version": 1, "sha256": digest("b"), "probes": 24, "samples": 3},
+        "battery": {
+            "name": "casiopy-es",
+            "version": 1,
+            "sha256": digest("b"),
+            "probes": 24,
+            "samples": 3,
+            "dialogues": 12,
+        },
         "seed": 7,
         "serving": {"backend": "transformers", "sampling": {"temperature": 0.7}},
         "verdict": verdict,
@@ -217,6 +225,9 @@ def write_report(folder: Path, adapter_id: str, verdict: str = "pass") -> Json:
             measure("marker_rate", "Marker rate", 0.02, 0.61, 0.66, 0.05, [-0.01, 0.11], 0.05, verdict),
             measure("reply_words", "Words per reply", 31.0, 16.2, 15.1, -1.1, [-2.0, -0.2], [5, 45], verdict, "band"),
             measure("perplexity", "Perplexity", 41.0, 12.4, None, None, None, None, "inconclusive", "lower"),
+        ],
+        "not_measured": [
+            {"name": "memorised", "title": "Lifted from the training set", "reason": "no dataset is here"}
         ],
         "replies": [
             reply(
@@ -258,9 +269,28 @@ def measure(
         "floor": floor,
         "reference": reference,
         "candidate": candidate,
+        "golden": reference,
+        "ceiling": 0.9 if direction == "higher" else None,
+        "noise": 0.02,
         "difference": difference,
         "interval": interval,
         "margin": margin,
+        "comparisons": [
+            {
+                "opponent": opponent,
+                "difference": difference,
+                "interval": interval,
+                "allowed": [-0.05, None] if direction == "higher" else [None, None],
+                "p": 0.4,
+                "p_adjusted": 1.0,
+                "clusters": 24,
+                "verdict": verdict,
+            }
+            for opponent in ("reference", "golden")
+        ]
+        if interval
+        else [],
+        "why": "About 2 more samples a probe would tell." if verdict == "inconclusive" else "",
         "verdict": verdict,
         "explain": "How often a reply carries one of her markers.",
     }

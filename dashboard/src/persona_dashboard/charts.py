@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from persona_dashboard.file_shapes import Measure, Metric
+from persona_dashboard.file_shapes import Comparison, Measure, Metric
 from persona_dashboard.language import Numerals
 from persona_dashboard.service_shapes import DayCount, ScoreBin
 
@@ -86,6 +86,10 @@ class Whisker:
     margins: tuple[float, ...]
 
 
+Held = list[tuple[Comparison, Whisker | None]]
+"""Every comparison of a figure with its drawing."""
+
+
 def day_chart(days: Sequence[DayCount], numerals: Numerals) -> BarChart | None:
     """Interactions per day; None when there are none."""
     if not any(day.count for day in days):
@@ -154,6 +158,15 @@ def whisker(measure: Measure) -> Whisker | None:
         zero=percent(0.0),
         margins=tuple(percent(value) for value in margins),
     )
+
+
+def whiskers(measure: Measure) -> Held:
+    """Draw every comparison of a figure."""
+    drawn: Held = []
+    for one in measure.held_against():
+        alike = {"difference": one.difference, "interval": one.interval, "allowed": one.allowed}
+        drawn.append((one, whisker(measure.model_copy(update=alike))))
+    return drawn
 
 
 def limits(measure: Measure) -> list[float]:

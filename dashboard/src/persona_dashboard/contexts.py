@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from persona_dashboard.charts import BarChart, LineChart, Whisker
+from persona_dashboard.charts import BarChart, Held, LineChart
 from persona_dashboard.deployment_log import LiveTag
 from persona_dashboard.file_shapes import (
     AdapterManifest,
@@ -209,7 +209,7 @@ class ReportPage(PageContext):
 
     adapter_id: Annotated[str, "the adapter it judges"]
     report: Annotated[GateReport, "the report"]
-    measures: Annotated[list[tuple[Measure, Whisker | None]], "figures with their drawn interval"]
+    measures: Annotated[list[tuple[Measure, Held]], "figures with every comparison and its drawn interval"]
     replies: Annotated[list[tuple[Replies, float]], "replies with their change in [0, 1], most changed first"]
     has_page: Annotated[bool, "whether report.html is there"]
 
@@ -263,7 +263,7 @@ class PatternsPage(PageContext):
     lineage: Annotated[Constellation, "an example chain"]
     lights: Annotated[list[Light], "a light of each kind"]
     funnel: Annotated[list[FunnelStage], "an example funnel"]
-    measures: Annotated[list[tuple[Measure, Whisker | None]], "a figure of each verdict"]
+    measures: Annotated[list[tuple[Measure, Held]], "a figure of each verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)

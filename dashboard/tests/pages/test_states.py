@@ -158,6 +158,39 @@ def test_long_reports_fold_their_least_changed_replies(full: House) -> None:
     assert text.count("<details") == text.count("</details>")
 
 
+def test_a_report_says_whom_she_was_held_against_and_what_was_not_measured(full: House) -> None:
+    text = full.app.test_client().get(f"/gate/{TRAINED}").text
+    for words in (
+        "casiopy:week01",
+        "Golden",
+        "Hand-written",
+        "12 dialogues",
+        "no dataset is here",
+        "About 2 more samples",
+    ):
+        assert words in text
+    assert text.count('class="held"') == 4
+
+
+def test_an_older_report_is_still_read_by_its_old_name(full: House) -> None:
+    path = full.adapters / TRAINED / "summary.json"
+    path.rename(path.with_name("report.json"))
+    client = full.app.test_client()
+    assert f"/gate/{TRAINED}" in client.get("/gate").text
+    assert "casiopy:week04" in client.get(f"/gate/{TRAINED}").text
+
+
+def test_a_stray_reply_that_a_rule_tolerates_is_no_hard_fail(full: House) -> None:
+    path = full.adapters / TRAINED / "summary.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    report["hard_fails"] = [{"rule": rule, "probe": "p1", "reply": f"{rule}!"} for rule in ("canary", "looping")]
+    report["hard_rules"] = [{"rule": "canary", "broken": True}, {"rule": "looping", "broken": False}]
+    path.write_text(json.dumps(report), encoding="utf-8")
+    text = full.app.test_client().get(f"/gate/{TRAINED}").text
+    assert "canary!" in text
+    assert "looping!" not in text
+
+
 def test_damaged_files_are_named_and_the_rest_is_shown(full: House) -> None:
     (full.adapters / TRAINED / "summary.json").write_text('{"verdict": "pass"', encoding="utf-8")
     (full.exports / ALL["ExportPage"].rpartition("/")[2] / "manifest.json").write_text("[]", encoding="utf-8")

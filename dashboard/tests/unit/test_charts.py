@@ -22,6 +22,7 @@ from persona_dashboard.charts import (
     score_chart,
     thinned,
     whisker,
+    whiskers,
 )
 from persona_dashboard.file_shapes import Measure, Metric
 from persona_dashboard.language import Numerals
@@ -143,3 +144,22 @@ def test_limits_are_the_reports_own_or_the_margin_on_the_worse_side(
 def test_no_whisker_without_an_interval(interval: tuple[float | None, float | None] | None) -> None:
     measure = Measure(name="m", verdict="pass", difference=0.5, interval=interval, margin=0.1)
     assert whisker(measure) is None
+
+
+def test_every_comparison_is_drawn_with_its_own_limits() -> None:
+    comparisons = [
+        {"opponent": "reference", "difference": -0.1, "interval": [-0.2, 0.0], "allowed": [-0.15, None]},
+        {"opponent": "golden", "difference": -0.3, "interval": [-0.4, -0.2], "allowed": [-0.3, 0.3]},
+        {"opponent": "alone", "difference": 0.5, "interval": None, "allowed": [0.0, 1.0]},
+    ]
+    measure = Measure.model_validate({"name": "m", "verdict": "fail", "difference": 9.0, "comparisons": comparisons})
+    drawn = whiskers(measure)
+    assert [one.opponent for one, _ in drawn] == ["reference", "golden", "alone"]
+    assert [len(mark.margins) if mark else None for _, mark in drawn] == [1, 2, None]
+
+
+def test_a_report_from_before_comparisons_is_drawn_as_one() -> None:
+    measure = Measure(name="m", verdict="pass", difference=0.5, interval=(0.4, 0.6), margin=0.1)
+    ((one, mark),) = whiskers(measure)
+    assert (one.opponent, one.difference, mark) == ("", 0.5, whisker(measure))
+    assert whiskers(Measure(name="m", verdict="pass")) == []

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from flask import Blueprint, send_file
 from flask.typing import ResponseReturnValue
 
-from persona_dashboard.charts import whisker
+from persona_dashboard.charts import whiskers
 from persona_dashboard.contexts import ReportPage, ReportsPage
 from persona_dashboard.doors import doors, show
 from persona_dashboard.file_shapes import Replies
@@ -40,7 +40,7 @@ def detail(adapter_id: str) -> ResponseReturnValue:
     context = ReportPage(
         adapter_id=adapter_id,
         report=report,
-        measures=[(m, whisker(m)) for m in report.metrics],
+        measures=[(m, whiskers(m)) for m in report.metrics],
         replies=replies,
         has_page=doors().runs.report_page(adapter_id) is not None,
     )

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from persona_dashboard.blueprints.exports import funnel_stages
 from persona_dashboard.blueprints.runs import run_figures
-from persona_dashboard.charts import score_bins, score_chart, whisker
+from persona_dashboard.charts import score_bins, score_chart, whiskers
 from persona_dashboard.contexts import Light, PatternsPage
 from persona_dashboard.doors import numerals, show, words
 from persona_dashboard.file_shapes import Measure, Metric, RunHeartbeat, Stage
@@ -42,7 +42,7 @@ def index() -> ResponseReturnValue:
                 Stage(stage="quality", kept=190, dropped=108, why="< 0.6"),
             ]
         ),
-        measures=[(measure, whisker(measure)) for measure in measures],
+        measures=[(measure, whiskers(measure)) for measure in measures],
     )
     return show("patterns/index.html", context)
 
