@@ -15,9 +15,12 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 from persona_training.display import Display
+from persona_training.errors import AdapterError
 from persona_training.evaluation.command import gate
 from persona_training.evaluation.gate import Request, run_gate
+from persona_training.evaluation.pins import pin_golden
 from persona_training.evaluation.report import Report
+from persona_training.joining import join_adapters
 from persona_training.ollama.tags import OllamaTags
 from persona_training.testing import World, row, small_recipe, write_export
 from persona_training.training_run import RunResult
@@ -29,10 +32,14 @@ SCRIPT = Path(__file__).parents[2] / "test_personality.py"
 pytestmark = pytest.mark.training
 
 
-def run(world: World, model: str, **changes: object) -> tuple[Report, str]:
+# Enough for the verdicts below; a whole gate takes a CPU minute.
+QUICK: dict[str, Any] = {"prompts": 40, "samples": 2, "dialogue_samples": 0}
+
+
+def run(world: World, model: str, **changes: Any) -> tuple[Report, str]:
     text = StringIO()
     report = run_gate(
-        Request(model=model, **changes),  # type: ignore[arg-type]
+        Request(model=model, **{**QUICK, **changes}),
         world.settings,
         OllamaTags(world.settings.adapters_dir, NOWHERE),
         Display(Console(file=text, width=200)),
@@ -55,13 +62,16 @@ def test_layer_1_rises_above_its_base(shared_world: World, layer_1: RunResult, s
     assert values(report, "memorised")["candidate"] is not None
     assert report["reference"] is None
     assert report["candidate"]["weights_sha256"] == layer_1.manifest["weights"]["sha256"]
-    assert json.loads((layer_1.folder / "report.json").read_text(encoding="utf-8")) == report
+    assert json.loads((layer_1.folder / "summary.json").read_text(encoding="utf-8")) == report
     assert {"report.html", "junit.xml", "results.jsonl"} <= {path.name for path in layer_1.folder.iterdir()}
+    her_words, ordinary = values(report, "persona_loss"), values(report, "general_loss")
+    assert her_words["candidate"] < her_words["floor"]
+    assert ordinary["candidate"] is not None
     assert "does not answer" in said  # the service is away, and the gate says so
 
 
 def test_layer_2_is_compared_with_layer_1(shared_world: World, layer_1: RunResult, layer_2: RunResult) -> None:
-    report, said = run(shared_world, "casiopy:week04", prompts=40)
+    report, said = run(shared_world, "casiopy:week04", samples=1)
     assert report["reference"]["adapter_id"] == layer_1.folder.name
     assert report["candidate"]["adapter_id"] == layer_2.folder.name
     assert "no reachable Ollama serves casiopy:week04" in said
@@ -70,9 +80,44 @@ def test_layer_2_is_compared_with_layer_1(shared_world: World, layer_1: RunResul
 
 
 def test_the_same_run_gives_the_same_verdict(shared_world: World, layer_1: RunResult) -> None:
-    first, second = (run(shared_world, layer_1.folder.name, prompts=12, samples=1)[0] for _ in range(2))
+    quick = {"prompts": 12, "samples": 1, "redraw": True}
+    first, second = (run(shared_world, layer_1.folder.name, **quick)[0] for _ in range(2))
     for key in ("verdict", "metrics", "replies"):
         assert first[key] == second[key]
+
+
+def test_a_join_is_judged_in_its_own_folder(shared_world: World, layer_1: RunResult, layer_2: RunResult) -> None:
+    adapters = shared_world.settings.adapters_dir
+    join = join_adapters(layer_2.folder, adapters / "joined" / layer_2.folder.name)
+    quick = {"prompts": 8, "samples": 1, "save_report": True}
+    report, said = run(shared_world, f"joined/{layer_2.folder.name}", **quick)
+    assert f"a join of {layer_1.folder.name} + {layer_2.folder.name}" in said
+    assert report["candidate"]["adapter_id"] is None
+    assert (
+        report["candidate"]["weights_sha256"]
+        == json.loads((join / "joined.json").read_text("utf-8"))["weights"]["sha256"]
+    )
+    assert report["reference"]["adapter_id"] == layer_1.folder.name
+    apart, _ = run(shared_world, layer_2.folder.name, prompts=8, samples=1)
+    assert values(report, "persona_loss")["candidate"] == pytest.approx(
+        values(apart, "persona_loss")["candidate"], abs=1e-4
+    )
+    assert join_adapters(layer_2.folder, join) == join  # the report about an older join is in nobody's way
+    (join / "adapter_model.safetensors").write_bytes(b"changed")
+    with pytest.raises(AdapterError, match="changed after joining"):
+        run(shared_world, str(join), **quick)
+
+
+def test_the_pinned_version_is_heard(world: World, layer_1: RunResult, layer_2: RunResult) -> None:
+    for result in (layer_1, layer_2):
+        shutil.copytree(result.folder, world.settings.adapters_dir / result.folder.name)
+    pin_golden(world.settings.adapters_dir, world.settings.adapters_dir / layer_1.folder.name, "sharp tongue")
+    quick = {"prompts": 8, "samples": 1}
+    report, said = run(world, layer_2.folder.name, baseline="none", **quick)
+    assert (report["reference"], report["golden"]["adapter_id"]) == (None, layer_1.folder.name)
+    assert "sharp tongue" in said
+    report, _ = run(world, layer_2.folder.name, golden="none", **quick)
+    assert (report["reference"]["adapter_id"], report["golden"]) == (layer_1.folder.name, None)
 
 
 def test_a_lobotomy_fails(shared_world: World, layer_1: RunResult, tmp_path: Path) -> None:
@@ -106,9 +151,9 @@ def test_the_command_exits_with_the_verdict(
         "OLLAMA_HOST": NOWHERE,
     }.items():
         monkeypatch.setenv(name, str(value))
-    options = ["--model", layer_1.folder.name, "--prompts", "8", "--samples", "1", "--output-dir", str(tmp_path)]
-    result = CliRunner().invoke(gate, [*options, "--save-report"])
-    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    options = ["--model", layer_1.folder.name, "--prompts", "8", "--samples", "1", "--no-dialogues", "--save-report"]
+    result = CliRunner().invoke(gate, [*options, "--output-dir", str(tmp_path)])
+    report = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert result.exit_code == {"pass": 0, "fail": 1, "inconclusive": 2}[report["verdict"]]
     assert report["verdict"] != "pass"  # eight prompts prove nothing
 

@@ -149,6 +149,13 @@ def test_a_torn_file_is_cut_where_it_is_torn(tmp_path: Path, torn: str) -> None:
     assert len([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]) == 3
 
 
+def test_what_is_drawn_afresh_takes_the_place_of_what_was_kept(tmp_path: Path) -> None:
+    def numbers(values: list[int], *, afresh: bool) -> list[int]:
+        return open_kept(tmp_path, "she", {"who": "she"}, Speaker, afresh=afresh).once("p", lambda: values)
+
+    assert [numbers([1], afresh=False), numbers([2], afresh=True), numbers([3], afresh=False)] == [[1], [2], [2]]
+
+
 def test_a_file_of_another_time_is_not_used(tmp_path: Path) -> None:
     voice = open_kept(tmp_path, "she", {"who": "she"}, Speaker)
     voice.path.parent.mkdir(parents=True)

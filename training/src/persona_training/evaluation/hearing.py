@@ -43,7 +43,7 @@ class Plan:
         told: system prompt in front of every conversation; empty where voices carry their own.
         prompt: system prompt of the candidate, for the losses.
         losses: whether losses are taken.
-        redraw: forget what was kept.
+        redraw: use nothing that was kept.
     """
 
     battery: Battery

@@ -99,14 +99,12 @@ def open_kept(
         name: as the voice is called.
         identity: what its words depend on: the hashes of its weights, how it is served, the software.
         speak: gives the voice.
-        afresh: forget what was kept.
+        afresh: use nothing that was kept; what is drawn now takes its place.
 
     Raises:
         StorageError: the file cannot be read, or cut.
     """
     voice = KeptVoice(name, data_dir / FOLDER / f"{sha256_json(identity)[:24]}.jsonl", identity, speak)
-    if afresh:
-        voice.forget()
     if not voice.path.is_file():
         return voice
     try:
@@ -126,6 +124,8 @@ def open_kept(
         good.append(line)
     if len(good) != len(lines) - 1 or lines[-1]:
         _write(voice.path, good, "w") if good else voice.forget()
+    if afresh:
+        voice.kept.clear()
     return voice
 
 

@@ -67,7 +67,8 @@ def state_of(findings: Sequence[Finding]) -> str:
         return text
     _, finding, one = max(widths, key=lambda found: found[0])
     half = (one.interval[1] - one.interval[0]) / 2
-    return f"{text}; widest {finding.metric.title} ±{half:.2f} {finding.metric.unit} against the {one.opponent}"
+    whom = "by itself" if one.opponent == "alone" else f"against the {one.opponent}"
+    return f"{text}; widest {finding.metric.title} ±{half:.2f} {finding.metric.unit} {whom}"
 
 
 def _width(one: Comparison) -> float:
