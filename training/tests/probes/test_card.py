@@ -58,6 +58,12 @@ def test_of_two_cards_in_a_picture_the_newer_one_is_read(tmp_path: Path) -> None
     assert read_card(path, "chat").name == "New"
 
 
+def test_half_a_character_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "mika.json"
+    path.write_text('{"name": "Mika\\ud83d", "first_mes": "Hm\\ud83d.", "description": ["odd"]}', encoding="utf-8")
+    assert read_card(path, "chat").greetings == ("Hm.",)
+
+
 def test_examples_in_other_hands_writing(tmp_path: Path) -> None:
     lines = [
         "<start>",

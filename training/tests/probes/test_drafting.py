@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from persona_training.evaluation.battery import load_battery
@@ -13,14 +14,14 @@ from persona_training.evaluation.markers import says_any
 from persona_training.evaluation.words import plain
 from persona_training.probes.card import Card
 from persona_training.probes.clozes import GAP, Asker, names_in, traits, without_traits
-from persona_training.probes.draft import write_draft
+from persona_training.probes.draft import Draft, Item, write_draft
 from persona_training.probes.drafting import Known, draft_battery, slug_of
 from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import find_habits, wilson
 from persona_training.probes.service import Entry, Fact, bounds_of_week
 from persona_training.probes.speech import dialect_of
 from persona_training.probes.template import LANGUAGES, load_template
-from persona_training.probes.weekly import draft_week
+from persona_training.probes.weekly import draft_week, extends_from, question_of
 
 from .conftest import exchanges
 
@@ -181,6 +182,39 @@ def test_a_week_stands_on_top_of_her_battery(tmp_path: Path) -> None:
     assert battery.markers == base.markers
     with pytest.raises(ProbesError, match="1 hold personal data"):
         draft_week(base, "mika.yaml", 2026, 5, facts[1:])
+
+
+@pytest.mark.parametrize(
+    ("content", "value", "gap", "expect"),
+    [
+        ("They won in 41 minutes.", "41 minutes", "They won in ___.", "41 minutes"),
+        ("Boss 11 fell at try 1.", 1, "Boss 11 fell at try ___.", "1"),
+        ("Lantern Night", "Lantern Night", None, None),
+        ("The show is Kettle Hour.", True, "The show is ___.", "Kettle Hour"),
+        ("The show is Kettle Hour.", "Radio", "The show is ___.", "Kettle Hour"),
+    ],
+)
+def test_a_memory_is_asked_by_its_value(content: str, value: object, gap: str | None, expect: str | None) -> None:
+    question = question_of(Fact(None, content, value, 3), Asker("{sentence}", frozenset({"show"})))
+    assert (question and question.prompt, question and question.expect[0]) == (gap, expect)
+
+
+def test_a_week_names_what_it_stands_on_from_where_it_lies(tmp_path: Path) -> None:
+    assert extends_from("casiopy", tmp_path / "week.yaml") == "casiopy"
+    assert extends_from(str(tmp_path / "mika.yaml"), tmp_path / "weeks" / "05.yaml") == "../mika.yaml"
+    assert extends_from(str(tmp_path / "mika"), tmp_path / "week.yaml") == "./mika"
+
+
+@given(st.text(max_size=80))
+def test_any_words_survive_the_file(prompt: str) -> None:
+    draft = Draft(
+        prompt,
+        notes=[prompt],
+        looks={"a": prompt},
+        head={"a": prompt},
+        lists={"l": [Item({"id": prompt, "more": [prompt]}, prompt)]},
+    )
+    assert yaml.safe_load(draft.text()) == {"a": prompt, "l": [{"id": prompt, "more": [prompt]}]}
 
 
 def test_weeks_and_names() -> None:

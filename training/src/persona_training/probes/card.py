@@ -24,6 +24,9 @@ _CHAR, _USER = re.compile(r"\{\{char\}\}|<BOT>", re.IGNORECASE), re.compile(r"\{
 # "Mika, {{user}}!" loses the name with its comma, so that the sentence still reads.
 _VOCATIVE = re.compile(r",\s*(?:\{\{user\}\}|<USER>)", re.IGNORECASE)
 
+# JSON can write half of a character that needs two escapes ("\\ud83d"); no UTF-8 file can hold it.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -101,7 +104,8 @@ def _card(data: dict[str, Any], viewer: str) -> Card:
     name = str(data["name"]).strip()
 
     def filled(value: object) -> str:
-        text = _VOCATIVE.sub("", str(value or "").replace("\r\n", "\n"))
+        text = _HALF_CHARACTER.sub("", str(value or "").replace("\r\n", "\n"))
+        text = _VOCATIVE.sub("", text)
         return _USER.sub(viewer, _CHAR.sub(name, text)).strip()
 
     book = data.get("character_book")

@@ -57,10 +57,11 @@ class Asker:
         for sentence in sentences(text):
             if not 3 <= len(words(sentence)) <= MAX_WORDS:
                 continue
-            answer = next(filter(self._asked_for, self._candidates(sentence)), None)
-            if answer is not None:
-                pattern = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.IGNORECASE)
-                return Question(self.form.format(sentence=pattern.sub(GAP, sentence)), (answer,))
+            for answer in filter(self._asked_for, self._candidates(sentence)):
+                pattern = rf"(?<!\w){re.escape(answer)}(?!\w)"
+                asked, found = re.subn(pattern, GAP, sentence, flags=re.IGNORECASE)
+                if found:
+                    return Question(self.form.format(sentence=asked), (answer,))
         return None
 
     def _candidates(self, sentence: str) -> Iterator[str]:

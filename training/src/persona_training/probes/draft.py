@@ -55,19 +55,19 @@ class Draft:
     def text(self) -> str:
         """The file: YAML with comments. The same draft gives the same bytes."""
         lines = [
-            f"# DRAFT. {self.title}",
+            f"# DRAFT. {_one_line(self.title)}",
             "#",
             f"# Nobody has read it yet. Go through the places marked `{LOOK}`, put right what is not hers, take the marks out,",
             "# then run `casiopy probes check` on this file. Export with `--battery` and this file's path, so that no dataset",
             "# holds what the gate will ask.",
-            *(f"# {note}" for note in self.notes),
+            *(f"# {_one_line(note)}" for note in self.notes),
         ]
         for key, value in self.head.items():
             lines += [*self._look(key), *_dumped({key: value})]
         for key, items in self.lists.items():
             lines += ["", f"{key}:" if items else f"{key}: []"]
             for item in items:
-                lines += [f"  # {LOOK} {item.look}"] if item.look else []
+                lines += [f"  # {LOOK} {_one_line(item.look)}"] if item.look else []
                 lines += [f"  {line}" for line in _dumped([item.keys])]
         for key, value in self.tail.items():
             lines += ["", *self._look(key), *_dumped({key: value})]
@@ -75,7 +75,7 @@ class Draft:
 
     def _look(self, key: str) -> Iterator[str]:
         if key in self.looks:
-            yield f"# {LOOK} {self.looks[key]}"
+            yield f"# {LOOK} {_one_line(self.looks[key])}"
 
 
 def check_target(path: Path, force: bool) -> None:
@@ -120,12 +120,24 @@ def write_draft(path: Path, draft: Draft) -> Battery:
     return battery
 
 
+def _one_line(text: str) -> str:
+    """A comment ends with its line, whatever name or phrase is in it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 class _Dumper(yaml.SafeDumper):
     """Tuples stand on one line: [0.1, 0.5]."""
 
 
 _Dumper.add_representer(
     tuple, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+_Dumper.add_representer(
+    str,
+    # Line breaks and what cannot be seen are written as escapes: plain YAML would read U+0085 back as a space.
+    lambda dumper, value: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"'
+    ),
 )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from persona_training.evaluation.battery import Battery
-from persona_training.evaluation.words import plain
+from persona_training.evaluation.words import plain, words
 from persona_training.personal_data import find_personal_data
 from persona_training.probes.clozes import GAP, Asker, Question, names_in
-from persona_training.probes.draft import Draft, Item
+from persona_training.probes.draft import SUFFIXES, Draft, Item
 from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import find_habits
 from persona_training.probes.references import Pool
@@ -18,6 +19,7 @@ from persona_training.probes.service import Fact
 from persona_training.probes.template import LANGUAGES, load_template
 
 MOST_FACTS = 24
+FEWEST_WORDS = 2  # left of a sentence without its answer
 
 
 def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequence[Fact]) -> Draft:
@@ -54,39 +56,35 @@ def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequenc
     draft.notes.append(
         f"Made from {len(facts)} public memories, {len(private)} left out for personal data. Is a viewer's name among them?"
     )
-    draft.head = {
-        "name": f"{base.name}-{year}-w{week:02d}",
-        "version": 1,
-        "extends": extends,
-    }
-    look = "ask it as a viewer would, and write what she would say"
+    name = f"{year}-w{week:02d}"
+    draft.head = {"name": f"{base.name}-{name}", "version": 1, "extends": extends}
     draft.lists["probes"] = [
-        Item(
-            {
-                "id": f"week-{year}-w{week:02d}-{number:02d}",
-                "facet": "weekly",
-                "prompt": question.prompt,
-                "expect": list(question.expect),
-                "references": [pool.answer(question.expect[0])],
-            },
-            look,
-        )
+        _asked(f"week-{name}-{number:02d}", question, pool)
         for number, question in enumerate(list(asked.values())[:MOST_FACTS], 1)
     ]
     return draft
 
 
+def _asked(name: str, question: Question, pool: Pool) -> Item:
+    keys = {"id": name, "facet": "weekly", "prompt": question.prompt, "expect": list(question.expect)}
+    answer = {"references": [pool.answer(question.expect[0])]}
+    return Item({**keys, **answer}, "ask it as a viewer would, and write what she would say")
+
+
 def question_of(fact: Fact, asker: Asker) -> Question | None:
     """The value of the memory where its sentence says it, else the sentence's most telling word."""
-    value = str(fact.value) if isinstance(fact.value, str | int | float) and not isinstance(fact.value, bool) else ""
-    where = fact.content.lower().find(value.lower()) if plain(value) else -1
-    if where >= 0:
-        sentence = f"{fact.content[:where]}{GAP}{fact.content[where + len(value) :]}"
-        return Question(asker.form.format(sentence=sentence), (value,))
+    value = str(fact.value).strip() if isinstance(fact.value, str | int | float) else ""
+    if plain(value):
+        sentence, found = re.subn(rf"(?<!\w){re.escape(value)}(?!\w)", GAP, fact.content, flags=re.IGNORECASE)
+        if found and len(words(sentence)) >= FEWEST_WORDS:
+            return Question(asker.form.format(sentence=sentence), (value,))
     return asker.question(fact.content)
 
 
 def extends_from(base: str, output: Path) -> str:
-    """How a file in `output`'s folder names the battery: a shipped name as it is, a path relative to that folder."""
-    path = Path(base)
-    return Path(os.path.relpath(path, output.parent)).as_posix() if path.exists() else base
+    """How a file in `output`'s folder names the battery: a bare word is a shipped one, anything else a path, which is
+    relative to that folder."""
+    if not base.endswith(SUFFIXES) and "/" not in base and "\\" not in base:
+        return base
+    path = Path(os.path.relpath(base, output.parent)).as_posix()
+    return path if path.endswith(SUFFIXES) or "/" in path else f"./{path}"
