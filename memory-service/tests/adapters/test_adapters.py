@@ -219,6 +219,8 @@ BROKEN_REPORTS: list[tuple[str, object]] = [
         *((AdapterManifest, "adapter-v1", manifest(), path, value, True) for path, value in VALID_MANIFESTS),
         *((GateReport, "report-v1", report(), path, value, False) for path, value in BROKEN_REPORTS),
         (GateReport, "report-v1", report(), "further", 1, True),
+        (GateReport, "report-v1", report(), "golden", report()["candidate"], True),
+        (GateReport, "report-v1", report(), "not_measured", [{"name": "x", "title": "X", "reason": "no data"}], True),
     ],
 )
 def test_the_service_and_the_schema_files_agree(

@@ -18,7 +18,7 @@ from persona_training.evaluation.metrics import METRICS, Metric
 from persona_training.evaluation.transcript import Transcript
 
 BY_NAME = {metric.name: metric for metric in METRICS}
-RATE = BY_NAME["marker_rate"]
+RATE = replace(BY_NAME["marker_rate"], margin=0.15)
 HIGHER = replace(RATE, direction="higher", margin=0.15)
 DRAWS = Draws(7, TAIL, 2000)
 

@@ -20,6 +20,7 @@ Opponent = Literal["reference", "golden", "floor", "alone"]
 
 # Six probes, dialogues or texts that agree are what a sign test no longer calls chance (1/64); with fewer, nothing passes.
 FEWEST = 6
+EDGE = 20  # times as many clusters as were asked: nobody writes them, so the value lies on the edge
 MOST_SAMPLES = 32  # a probe asked more often than this costs more than writing further probes
 
 
@@ -184,7 +185,8 @@ def decided(trial: Trial, p_adjusted: float, alpha: float, comparisons: int) -> 
 
 
 def _what_would_tell(trial: Trial, alpha: float, comparisons: int) -> tuple[int | None, int | None]:
-    """More samples per cluster, or clusters in all, after which the value seen now would be decisive; None for neither.
+    """More samples per cluster, or clusters in all, after which the value seen now would be decisive; None for neither,
+    where it lies on the very edge.
 
     The error must shrink until the edge is as many standard errors away as a verdict asks for: a pass the one-sided bound,
     a fail that bound corrected for all comparisons. Samples shrink only the part of the variance that sampling causes.
@@ -203,7 +205,7 @@ def _what_would_tell(trial: Trial, alpha: float, comparisons: int) -> tuple[int 
         wanted = math.inf if room <= 0 else math.ceil(trial.samples * trial.within / room)
         if wanted <= MOST_SAMPLES:
             return max(int(wanted) - trial.samples, 1), None
-    return None, max(math.ceil(found.clusters * excess), found.clusters + 1)
+    return None, None if excess > EDGE else max(math.ceil(found.clusters * excess), found.clusters + 1)
 
 
 def noise(values: Values, metric: Metric, draws: Draws) -> float | None:

@@ -264,14 +264,30 @@ def _final(verdict: Verdict, rules: Sequence[RuleOutcome], findings: Sequence[Fi
 
 def _reasons(findings: Sequence[Finding]) -> list[str]:
     return [
-        f"{finding.metric.title}: {finding.verdict}. {sentence(finding)}"
+        f"{finding.metric.title}: {finding.verdict}. {_shortly(finding)}"
         for finding in sorted(findings, key=lambda finding: finding.verdict != "fail")
         if finding.verdict != "pass" and not finding.metric.advisory
     ]
 
 
+def _shortly(finding: Finding) -> str:
+    """The comparison that speaks most against the candidate, and what would tell."""
+    same = [one for one in finding.comparisons if one.verdict == finding.verdict] or finding.comparisons
+    if not same:
+        return finding.why
+    worst = min(same, key=lambda one: one.p_adjusted)
+    level = finding.levels["candidate"]
+    now = "nothing" if level is None else f"{level:.3f}"
+    if worst.opponent == "alone":
+        return f"{now} {finding.metric.unit}; allowed {range_words(worst.allowed)}. {finding.why}".strip()
+    other = finding.levels[worst.opponent]
+    against = f"the {worst.opponent} has {other:.3f}" if other is not None else f"the {worst.opponent} has nothing"
+    allowed = range_words(worst.allowed, signed=True)
+    return f"{now} {finding.metric.unit}, {against}; a difference of {allowed} is allowed. {finding.why}".strip()
+
+
 def sentence(finding: Finding) -> str:
-    """The figures of one finding in words, for reasons and JUnit messages."""
+    """The figures of one finding in words, for the console."""
     levels = [
         f"{name} {finding.levels[name]:.3f}"
         for name in ("candidate", "reference", "golden", "floor")
