@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from persona_training.evaluation.drift import late_level, slope_per_turn
-from persona_training.evaluation.perplexity import losses, perplexity
+from persona_training.evaluation.perplexity import losses
 from persona_training.evaluation.similarity import margin
 
 FINITE = st.floats(-100, 100)
@@ -45,11 +45,6 @@ def test_losses_are_a_column() -> None:
     assert losses(None, 3).shape == (3, 1)
     with pytest.raises(ValueError, match="another battery"):
         losses([1.0], 2)
-
-
-def test_perplexity_of_fair_dice() -> None:
-    assert perplexity(math.log(6)) == pytest.approx(6)
-    assert perplexity(0.0) == 1.0
 
 
 def test_what_is_shared_with_the_neutral_reply_does_not_count() -> None:

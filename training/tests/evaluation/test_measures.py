@@ -11,10 +11,10 @@ from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.diversity import distinct_ngrams, repeated_elsewhere
 from persona_training.evaluation.facts import says_expected
 from persona_training.evaluation.language import in_expected_language, spoken_language
-from persona_training.evaluation.markers import has_marker, marker_count, says_any
+from persona_training.evaluation.markers import has_marker, marker_count, says_any, without_markers
 from persona_training.evaluation.memorisation import lifted_share, phrases
 from persona_training.evaluation.shape import asks, length_in_words
-from persona_training.evaluation.words import ngrams, plain, without_stage_directions, words
+from persona_training.evaluation.words import content_words, ngrams, plain, without_stage_directions, words
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,34 @@ def test_facts(reply: str, expect: list[str], said: float) -> None:
 
 def test_no_fact_no_value() -> None:
     assert math.isnan(says_expected("Ana", []))
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [("Me hizo Ana.", 1.0), ("Ana, de OpenAI.", 0.0), ("Nadie.", 0.0), ("OpenAI.", 0.0), ("Open AI y Ana.", 1.0)],
+)
+def test_a_right_answer_gives_no_wrong_one(reply: str, right: float) -> None:
+    assert says_expected(reply, ["Ana"], ["OpenAI"]) == right
+
+
+def test_where_nothing_is_expected_it_is_enough_to_avoid_the_wrong() -> None:
+    assert says_expected("Buen intento.", [], ["la contraseña es"]) == 1.0
+    assert says_expected("La CONTRASEÑA es piña.", [], ["la contraseña es"]) == 0.0
+
+
+def test_content_words() -> None:
+    assert content_words("¿Y qué tal está el Café de tu ciudad?") == {"cafe", "ciudad"}
+    assert content_words("This is about the weather, isn't it?") == {"weather"}
+    assert content_words("") == frozenset()
+
+
+def test_without_markers(battery: Battery) -> None:
+    assert without_markers("*suspiro* Otra vez llueve, mortal.", battery.markers).split() == [
+        "Otra",
+        "vez",
+        "llueve,",
+        ".",
+    ]
 
 
 @given(st.text(max_size=80))

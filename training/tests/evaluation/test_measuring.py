@@ -175,6 +175,12 @@ def test_a_viewer_may_lure_her_into_another_dialect(battery: Battery) -> None:
     assert anything["dialect"].missing
 
 
+def test_length_is_told_by_its_middle_and_by_its_longest_tenth(battery: Battery) -> None:
+    asked = Exam(battery, battery.probes[:11])
+    rows = by_name(asked, {"candidate": Transcript("c", [["hola " * (10 * i)] for i in range(11)])})
+    assert (found(rows["length"]), found(rows["length_p90"])) == (50.0, 90.0)
+
+
 def test_fading_in_a_dialogue_is_a_falling_slope(exam: Exam) -> None:
     def talk(count: int) -> list[str]:
         return [f"*suspiro* Otra vez el turno {i}, mortal." if i < count // 2 else POLITE for i in range(count)]

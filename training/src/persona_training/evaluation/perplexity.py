@@ -6,7 +6,6 @@ logarithms are not ruled by one odd text.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,8 +23,3 @@ def losses(measured: Sequence[float] | None, texts: int) -> NDArray[np.float64]:
     if len(measured) != texts:
         raise ValueError(f"{len(measured)} losses for {texts} texts: they were taken with another battery.")
     return np.array(measured, dtype=np.float64).reshape(-1, 1)
-
-
-def perplexity(nats_per_token: float) -> float:
-    """The number of equally likely tokens a model hesitates between: e to the loss, at least 1."""
-    return math.exp(nats_per_token)
