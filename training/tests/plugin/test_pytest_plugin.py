@@ -148,10 +148,16 @@ def test_a_broken_claim_shows_the_replies(pytester: pytest.Pytester) -> None:
 
         def test_no_such_metric(persona):
             persona.measure("charm")
+
+        def test_no_reply(persona):
+            persona.rate("sorry", samples=0)
+
+        def test_no_expression(persona):
+            persona.rate("(")
         """,
     )
     result = run(pytester)
-    result.assert_outcomes(failed=4)
+    result.assert_outcomes(failed=6)
     said = result.stdout.str()
     assert "Refuted: even the lower end of the interval is beyond the bound." in said
     assert "'Line 0' -> '*sighs* " in said
@@ -159,6 +165,8 @@ def test_a_broken_claim_shows_the_replies(pytester: pytest.Pytester) -> None:
     assert "more probes would show it" in said
     assert "Length (median) > 20" in said
     assert "No metric is called 'charm'" in said
+    assert "0 samples are no reply" in said
+    assert "'(' is no regular expression" in said
 
 
 def test_without_a_model_everything_is_skipped_with_its_reason(pytester: pytest.Pytester) -> None:

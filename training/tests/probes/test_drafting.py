@@ -174,14 +174,14 @@ def test_a_week_stands_on_top_of_her_battery(tmp_path: Path) -> None:
     write_draft(tmp_path / "mika.yaml", draft_battery(MIKA))
     base = load_battery(tmp_path / "mika.yaml")
     facts = [Fact(None, "They won in 41 minutes.", "41 minutes", 5), Fact(None, "Write to a@example.org.", None, 3)]
-    battery = write_draft(tmp_path / "week.yaml", draft_week(base, "mika.yaml", 2026, 5, facts))
+    battery = write_draft(tmp_path / "week.yaml", draft_week(base, "mika.yaml", 2026, 5, facts, language="en"))
     assert len(battery.probes) == len(base.probes) + 1
     asked = battery.probes[-1]
     assert (asked.id, asked.facet, asked.expect) == ("week-2026-w05-01", "weekly", ("41 minutes",))
     assert "They won in ___." in asked.prompt
     assert battery.markers == base.markers
     with pytest.raises(ProbesError, match="1 hold personal data"):
-        draft_week(base, "mika.yaml", 2026, 5, facts[1:])
+        draft_week(base, "mika.yaml", 2026, 5, facts[1:], language="en")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,21 @@ def test_from_a_card_alone_without_any_service(here: Path) -> None:
     assert "places are still marked LOOK" in " ".join(checked.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("spoken", "heard"),
+    [
+        ("*yawns* I told {{user}} already, go away now.", "I told chat already"),
+        ("Se lo dije a {{user}} ayer, mortal.", "dije a el chat"),
+    ],
+)
+def test_who_is_spoken_to_is_named_in_her_language(here: Path, spoken: str, heard: str) -> None:
+    Path("card.json").write_text(
+        json.dumps(card(mes_example="", first_mes=spoken, alternate_greetings=[])), encoding="utf-8"
+    )
+    probes("draft", "--card", "card.json", "--output", "mika.yaml")
+    assert heard in Path("mika.yaml").read_text("utf-8")
+
+
 def test_a_file_somebody_may_have_edited_is_not_written_over(here: Path) -> None:
     (here / "mika.yaml").write_text("mine", encoding="utf-8")
     said = probes("draft", "--card", "card.json", "--output", "mika.yaml", fails=True)

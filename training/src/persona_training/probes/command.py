@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from persona_training.evaluation.battery import Battery
+    from persona_training.probes.card import Card
     from persona_training.probes.draft import Draft
 
 
@@ -69,28 +70,34 @@ def draft(output: Path, force: bool, week: int | None, year: int | None, **optio
 
 
 def _whole(options: dict[str, Any]) -> Draft:
-    from persona_training.probes.card import read_card
     from persona_training.probes.drafting import Known, draft_battery, slug_of
-    from persona_training.probes.template import LANGUAGES, load_template
 
-    language = options["language"]
-    viewer = load_template(language or LANGUAGES[0]).viewer
-    card = None if options["card"] is None else read_card(options["card"], viewer)
-    slug = options["persona"]
+    path, slug, language = options["card"], options["persona"], options["language"]
     if slug is None:
-        assert card is not None  # noqa: S101 (the command asks for one of the two; this tells the type checker)
+        card = _card(path, language)
         return draft_battery(Known(slug_of(card.name), card.name, language, card))
     with _source(options) as source:
         persona = source.persona(slug)
+        language = language or persona.language
         known = Known(
             slug,
             persona.name,
-            language or persona.language,
-            card,
+            language,
+            None if path is None else _card(path, language),
             source.core_memory(slug),
             source.best_exchanges(slug, options["min_quality"]),
         )
     return draft_battery(known)
+
+
+def _card(path: Path, language: str | None) -> Card:
+    """The card; who is spoken to is named in its own language, which is heard first where nobody says it."""
+    from persona_training.probes.card import read_card
+    from persona_training.probes.speech import language_of
+    from persona_training.probes.template import load_template
+
+    language = language or language_of(read_card(path, "").replies)
+    return read_card(path, load_template(language).viewer if language else "")
 
 
 def _of_week(output: Path, week: int, year: int | None, options: dict[str, Any]) -> Draft:
@@ -107,7 +114,8 @@ def _of_week(output: Path, week: int, year: int | None, options: dict[str, Any])
     start, end = bounds_of_week(year, week, options["timezone"])
     with _source(options) as source:
         facts = source.facts_of_week(options["persona"] or base.persona, start, end)
-    return draft_week(base, extends_from(options["extends"], output), year, week, facts)
+    language = options["language"] or base.language
+    return draft_week(base, extends_from(options["extends"], output), year, week, facts, language=language)
 
 
 def _source(options: dict[str, Any]) -> Any:

@@ -16,13 +16,13 @@ from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import find_habits
 from persona_training.probes.references import Pool
 from persona_training.probes.service import Fact
-from persona_training.probes.template import LANGUAGES, load_template
+from persona_training.probes.template import load_template
 
 MOST_FACTS = 24
 FEWEST_WORDS = 2  # left of a sentence without its answer
 
 
-def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequence[Fact]) -> Draft:
+def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequence[Fact], *, language: str) -> Draft:
     """An overlay that asks for the facts of a week, the most important first.
 
     Args:
@@ -30,11 +30,12 @@ def draft_week(base: Battery, extends: str, year: int, week: int, facts: Sequenc
         extends: what the file says to find that battery by.
         year, week: ISO.
         facts: of that week, public ones only.
+        language: in which she is asked.
 
     Raises:
         ProbesError: no fact can be asked for.
     """
-    template = load_template(base.language if base.language in LANGUAGES else "es", base.persona)
+    template = load_template(language, base.persona)
     told = [*base.neutral_replies, *(probe.prompt for probe in base.probes)]
     replies = [reference for probe in base.probes for reference in probe.references]
     pool = Pool([], find_habits(replies, told, template.function_words, [base.persona]))

@@ -205,7 +205,10 @@ class Persona:
         return list(zip(probes, self._draw(probes, samples), strict=True))
 
     def _draw(self, probes: tuple[Probe, ...], samples: int | None) -> list[list[Reply]]:
-        drawn = [self._round(probes, number) for number in range(self._samples if samples is None else samples)]
+        wanted = self._samples if samples is None else samples
+        if wanted < 1:
+            raise PersonaTrainingError(f"{wanted} samples are no reply. Ask for at least one.")
+        drawn = [self._round(probes, number) for number in range(wanted)]
         return [[Reply(one[i], probe.prompt) for one in drawn] for i, probe in enumerate(probes)]
 
     def _round(self, probes: tuple[Probe, ...], number: int) -> list[str]:
