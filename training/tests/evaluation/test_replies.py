@@ -19,7 +19,7 @@ class Binary:
     name: str = "binary"
 
     def reply(self, conversations: Sequence[Sequence[Message]], sampling: Sampling, seed: int) -> list[str]:
-        return ["a\x00b\x1f\nc" for _ in conversations]
+        return ["a\x00b\x1f\nc\ud83d" for _ in conversations]
 
 
 def echo(asked: str, seed: int) -> str:
@@ -70,7 +70,7 @@ def test_she_hears_the_whole_dialogue_so_far() -> None:
 
 def test_control_characters_cannot_reach_the_report(battery: Battery) -> None:
     drawn = draw(Binary(), battery.probes[:1], samples=1, seed=1)
-    assert drawn.replies == [["a\ufffdb\ufffd\nc"]]
+    assert drawn.replies == [["a\ufffdb\ufffd\nc\ufffd"]]
 
 
 def test_her_longest_reply_fits(battery: Battery) -> None:

@@ -135,6 +135,104 @@ def test_layer_2_is_compared_with_its_parent_and_layer_1_with_nobody(adapters: P
         subject("casiopy:week05")
 
 
+LIVE = "episodic-2026-w05-20260201T000000"
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Two characters' layers with weights, and what was deployed."""
+    sha = {}
+    for name, layer, persona in (
+        ("personality-20260101T000000", 1, "casiopy"),
+        ("personality-20260301T000000", 1, "casiopy"),
+        (LIVE, 2, "casiopy"),
+        ("episodic-2026-w06-20260208T000000", 2, "casiopy"),
+        ("personality-20260401T000000", 1, "other"),
+    ):
+        sha[name] = hashlib.sha256(name.encode()).hexdigest()
+        parent = {"adapter_id": "personality-20260101T000000", "weights_sha256": sha["personality-20260101T000000"]}
+        changes = {
+            "persona": persona,
+            "parent": parent if layer > 1 else None,
+            "weights": {"file": "w", "sha256": sha[name]},
+        }
+        add(tmp_path, name, layer, (2026, 5) if layer > 1 else None, **changes)
+        (tmp_path / name / "w").write_bytes(name.encode())
+    return tmp_path
+
+
+def deployed(adapters: Path, adapter_id: str | None, **more: object) -> None:
+    line = {"adapter_id": adapter_id, "tag": "casiopy:week05", "live": "casiopy:latest", **more}
+    with (adapters / "deployments.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def baseline(adapters: Path, name: str) -> tuple[str | None, str]:
+    found = find_subject(name, adapters, wanted=None, tag_is_served=lambda _: False, adapter_of_tag=lambda _: None)
+    folder, why = default_baseline(found, adapters)
+    return folder.name if folder else None, why
+
+
+def join(adapters: Path, names: list[str], base: str = "c" * 64) -> Path:
+    folder = adapters / "joined" / "+".join(names)
+    folder.mkdir(parents=True)
+    (folder / "w").write_bytes(str(names).encode())
+    content = {
+        "schema": "casiopy/joined-v1",
+        "base_model": {"name": "base", "sha256": base},
+        "layers": [{"adapter_id": name, "layer": 3 if "skill" in name else 2, "weight": 1.0} for name in names],
+        "weights": {"file": "w", "sha256": hashlib.sha256(str(names).encode()).hexdigest()},
+    }
+    (folder / "joined.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_a_week_is_compared_with_what_is_live(real: Path) -> None:
+    week_6 = "episodic-2026-w06-20260208T000000"
+    assert baseline(real, week_6)[0] == "personality-20260101T000000"
+    deployed(real, LIVE)
+    deployed(real, "personality-20260401T000000")  # another character's
+    assert baseline(real, week_6) == (LIVE, f"what is live: {LIVE}")
+    assert baseline(real, "personality-20260301T000000")[0] == "personality-20260101T000000"
+    assert baseline(real, "personality-20260101T000000") == (
+        None,
+        "no parent, and it is what is live itself: it must rise above the base model",
+    )
+    assert baseline(real, LIVE)[0] == "personality-20260101T000000"
+    deployed(real, None)
+    assert "what is live, casiopy:week05, is not in" in baseline(real, week_6)[1]
+
+
+def test_a_live_week_with_a_skill_is_found_as_a_join(real: Path) -> None:
+    week_6 = "episodic-2026-w06-20260208T000000"
+    deployed(real, LIVE, skills=["skill-chess"])
+    assert "with skill-chess, is not joined in" in baseline(real, week_6)[1]
+    names = ["personality-20260101T000000", LIVE, "skill-chess"]
+    live = join(real, names)
+    assert baseline(real, week_6)[0] == live.name
+    assert baseline(real, f"joined/{live.name}")[0] == LIVE
+    assert baseline(real, str(join(real, ["personality-20260101T000000", week_6, "skill-chess"])))[0] == live.name
+    assert baseline(real, str(join(real, ["skill-a", "skill-b"], base="d" * 64))) == (
+        None,
+        f"one layer alone: it must rise above the base model (what is live, {live.name}, stands on another base)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read as a join"),
+        ('{"schema": "other"}', "its schema is other"),
+        ('{"schema": "casiopy/joined-v1", "layers": []}', "KeyError"),
+    ],
+)
+def test_a_damaged_join_says_what_to_do(tmp_path: Path, content: str, words: str) -> None:
+    folder = join(tmp_path, [LIVE])
+    (folder / "joined.json").write_text(content, encoding="utf-8")
+    with pytest.raises(AdapterError, match=f"{words}.*casiopy join"):
+        baseline(tmp_path, str(folder))
+
+
 def test_a_bad_folder_is_passed_over_by_name(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = [folder.name for folder, _ in adapters_in(adapters)]
     assert capsys.readouterr().err == ""

@@ -76,7 +76,7 @@ def run_gate(
     show(judgement, display)
     if request.save_report:
         folder = report_folder(request, cast.subject, settings)
-        save(folder, report, _lines(plan, cast, said, judgement), cast.subject.adapter_id, service, display)
+        save(folder, report, _lines(plan, cast, said, report), cast.subject.adapter_id, service, display)
     hearing.forget_what_may_change()
     return report
 
@@ -146,7 +146,7 @@ def _hear(request: Request, hearing: Hearing, exam: Exam, cast: Cast) -> tuple[d
     return said, last[0] if last else look(said, 1)
 
 
-def _lines(plan: Plan, cast: Cast, said: Mapping[str, Transcript], judgement: Judgement) -> list[dict[str, object]]:
+def _lines(plan: Plan, cast: Cast, said: Mapping[str, Transcript], report: Report) -> list[dict[str, object]]:
     first = setting_line(
         plan.battery,
         plan.probes,
@@ -159,8 +159,9 @@ def _lines(plan: Plan, cast: Cast, said: Mapping[str, Transcript], judgement: Ju
         system_prompt=cast.prompt.text,
         system_prompt_origin=cast.prompt.origin,
         exports=[dataset.export_id for dataset in cast.datasets if dataset.export_id],
-        looks=judgement.looks,
+        looks=int(report["looks"]),
     )
+    first |= {"report_id": report["report_id"], "created_at": report["created_at"]}
     voices = (lines_of(name, said[name], plan.battery, plan.probes, plan.dialogues) for name in cast.voices)
     return [first, *(line for voice in voices for line in voice)]
 

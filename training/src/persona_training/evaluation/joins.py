@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,20 @@ def find_join(name: str, adapters_dir: Path) -> Path | None:
     for folder in (adapters_dir / name, adapters_dir / "joined" / name, Path(name)):
         if (folder / JOINED_FILE).is_file() and not (folder / "manifest.json").is_file():
             return folder
+    return None
+
+
+def join_of(names: Sequence[str], adapters_dir: Path) -> Join | None:
+    """The newest join in `joined/` of exactly these layers, lowest first, or None.
+
+    Raises:
+        AdapterError: a join there is damaged.
+    """
+    folders = [path.parent for path in (adapters_dir / "joined").glob(f"*/{JOINED_FILE}")]
+    for folder in sorted(folders, key=lambda path: (path / JOINED_FILE).stat().st_mtime, reverse=True):
+        join = read_join(folder)
+        if [layer["adapter_id"] for layer in join.layers] == list(names):
+            return join
     return None
 
 

@@ -132,7 +132,10 @@ def open_kept(
 def _write(path: Path, lines: Iterable[Mapping[str, Any]], mode: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open(mode, encoding="utf-8") as file:
-            file.write("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
+        # In ASCII: half an emoji, which a model may say and UTF-8 cannot hold, comes back as it was.
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        # Unbuffered: one write a portion, so that lines of two gates at a time do not end up in each other.
+        with path.open(f"{mode}b", buffering=0) as file:
+            file.write(text.encode("ascii"))
     except OSError as error:
         raise StorageError(f"Cannot keep what was said in {path}: {error.strerror}. Free some space.") from error

@@ -20,7 +20,7 @@ SERVED = Sampling(temperature=0.9, top_p=0.9, top_k=40, repetition_penalty=1.1, 
 AT_ONCE = 32
 # Seeds of two rounds, and of a round's probes and dialogues, never meet: no battery has that many probes or turns.
 ROUND_SEEDS, DIALOGUE_SEEDS, TURN_SEEDS = 100_000, 50_000, 1_000
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 def ask_probes(
@@ -115,5 +115,7 @@ def _told(system_prompt: str) -> list[Message]:
 
 
 def _storable(replies: Sequence[str]) -> list[str]:
-    """A byte-level model can say the NUL character, which neither JSON stores in PostgreSQL nor XML can hold."""
-    return [_CONTROL.sub("\ufffd", reply) for reply in replies]
+    """A byte-level model can say the NUL character, which neither JSON stores in PostgreSQL nor XML can hold, and half an emoji,
+    which no file in UTF-8 can.
+    """
+    return [_UNSTORABLE.sub("\ufffd", reply) for reply in replies]

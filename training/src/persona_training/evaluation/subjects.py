@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from persona_training.adapters import Manifest, adapter_chain, adapters_in, finished_adapter, read_adapter
 from persona_training.errors import AdapterError
-from persona_training.evaluation.joins import Join, find_join, read_join
+from persona_training.evaluation.joins import Join, find_join, join_of, read_join
 from persona_training.ollama.ledger import entries
 
 Backend = Literal["transformers", "ollama", "openai"]
@@ -135,55 +135,72 @@ def _nobody(name: str, adapters_dir: Path) -> AdapterError:
 
 
 def default_baseline(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
-    """What an adapter is compared with when nobody says, and why.
+    """What an adapter or a join is compared with when nobody says, and why.
 
-    What is live now, if it is another version on the same base; else the layer it was trained on. A layer 1 is compared with
-    the layer 1 beneath what is live, and has to rise above the base where nothing is. A join is compared with the newest
-    of its layers that is no skill, if that is not all of it.
+    What is live now, if it is another version on the same base; else the layer it was trained on, for a join the newest of its
+    layers that is no skill, if that is not all of it. A layer 1 is compared with the layer 1 beneath what is live, and has
+    to rise above the base where nothing is.
 
     Raises:
-        AdapterError: the parent is gone.
+        AdapterError: the parent is gone, or what is live is damaged.
     """
-    if subject.join is not None:
-        return subject.join.ground(adapters_dir)
-    if subject.manifest is None:
+    if subject.manifest is None and subject.join is None:
         return None, "no parent: it must rise above the base model"
     live, why_not = _live(subject, adapters_dir)
     if live is not None:
         return live, f"what is live: {live.name}"
-    if subject.manifest["parent"] is None:
+    if subject.join is not None:
+        ground, why = subject.join.ground(adapters_dir)
+        return ground, f"{why} ({why_not})"
+    parent = None if subject.manifest is None else subject.manifest["parent"]
+    if parent is None:
         return None, f"no parent, and {why_not}: it must rise above the base model"
-    parent = adapters_dir / subject.manifest["parent"]["adapter_id"]
-    if not (parent / "manifest.json").is_file():
+    folder = adapters_dir / str(parent["adapter_id"])
+    if not (folder / "manifest.json").is_file():
         raise AdapterError(
-            f"The parent {parent.name} of {subject.adapter_id} is not in {adapters_dir}. Restore it or give --baseline."
+            f"The parent {folder.name} of {subject.adapter_id} is not in {adapters_dir}. Restore it or give --baseline."
         )
-    return parent, f"the layer it was trained on: {parent.name} ({why_not})"
+    return folder, f"the layer it was trained on: {folder.name} ({why_not})"
 
 
 def _live(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
-    """The adapter behind what was deployed last, or None and the reason why it is not what to compare with."""
+    """The adapter or join behind what was deployed last, or None and the reason why it is not what to compare with."""
+    own = subject.manifest or _lowest_layer(subject, adapters_dir)
     for entry in reversed(entries(adapters_dir)):
         name = entry.get("adapter_id")
-        if not name or not (adapters_dir / str(name) / "manifest.json").is_file():
+        folder = adapters_dir / str(name)
+        if not name or not (folder / "manifest.json").is_file():
             return None, f"what is live, {name or entry.get('tag')}, is not in {adapters_dir}"
-        if _is_of(read_adapter(adapters_dir / str(name)), subject.manifest):
-            return _as_reference(adapters_dir / str(name), subject)
+        manifest = read_adapter(folder)
+        # Several characters may be served from one folder.
+        if own is None or own.get("persona") == manifest.get("persona"):
+            return _as_reference(folder, entry.get("skills") or [], subject, adapters_dir)
     return None, "nothing is live"
 
 
-def _is_of(live: Manifest, candidate: Manifest | None) -> bool:
-    """Is it the same character's? Several may be served from one folder."""
-    personas = {manifest.get("persona") for manifest in (live, candidate) if manifest is not None}
-    return len(personas - {None}) < 2
+def _lowest_layer(subject: Subject, adapters_dir: Path) -> Manifest | None:
+    folder = None if subject.join is None else adapters_dir / str(subject.join.layers[0]["adapter_id"])
+    return read_adapter(folder) if folder is not None and (folder / "manifest.json").is_file() else None
 
 
-def _as_reference(folder: Path, subject: Subject) -> tuple[Path | None, str]:
+def _as_reference(folder: Path, skills: Sequence[str], subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
     stack = adapter_chain(folder)
-    live = stack[0] if subject.layer == 1 else stack[-1]
-    manifest = finished_adapter(live)
-    if manifest["weights"]["sha256"] == subject.weights_sha256:
+    live, pinned = stack[-1], finished_adapter(stack[-1])
+    weights, base = pinned["weights"]["sha256"], pinned["base_model"]
+    if subject.layer == 1:
+        live = stack[0]
+        weights = finished_adapter(live)["weights"]["sha256"]
+    elif skills:
+        joined = join_of([*(layer.name for layer in stack), *skills], adapters_dir)
+        if joined is None:
+            return (
+                None,
+                f"what is live, {folder.name} with {', '.join(skills)}, is not joined in {adapters_dir / 'joined'}",
+            )
+        live, weights = joined.folder, joined.weights_sha256
+    if weights == subject.weights_sha256:
         return None, "it is what is live itself"
-    if subject.manifest is not None and manifest["base_model"]["sha256"] != subject.manifest["base_model"]["sha256"]:
+    own_base = subject.join.base_model if subject.join is not None else (subject.manifest or {}).get("base_model")
+    if own_base is not None and base["sha256"] != own_base["sha256"]:
         return None, f"what is live, {live.name}, stands on another base"
     return live, ""
