@@ -113,6 +113,13 @@ def test_p_is_the_share_of_rounds_not_outside(allowed: tuple[float, float], p: f
     assert found.p_outside(allowed) == p
 
 
+def test_a_handful_of_probes_is_no_proof_however_often_they_are_drawn() -> None:
+    for probes in (1, 3, 6):
+        found = estimate(np.full((probes, 4), -0.5), "mean", 7)
+        assert found is not None
+        assert found.p_outside((0.0, math.inf)) == 0.5**probes
+
+
 def test_p_on_the_edge_is_about_a_half() -> None:
     values = np.random.default_rng(4).normal(size=(60, 1))
     found = estimate(values - values.mean(), "mean", 7)

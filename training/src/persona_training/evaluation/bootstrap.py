@@ -45,11 +45,13 @@ class Estimate:
         """How often chance alone puts the value this far outside `allowed`, in (0, 1].
 
         The share of rounds that are not beyond the edge, for whichever edge is the worse one, as (k + 1) / (rounds + 1)
-        (Davison & Hinkley 1997, 4.11): never 0, because a finite number of rounds proves nothing with certainty.
+        (Davison & Hinkley 1997, 4.11): never 0, because a finite number of rounds proves nothing with certainty. And never
+        below 1 / 2^clusters, the sign test's answer to all of them lying outside: three that agree are no proof, however often
+        they are drawn.
         """
         low, high = allowed
         kept = min(int((self.rounds >= low - SLACK).sum()), int((self.rounds <= high + SLACK).sum()))
-        return (kept + 1) / (len(self.rounds) + 1)
+        return max((kept + 1) / (len(self.rounds) + 1), 0.5**self.clusters)
 
     def inside(self, allowed: Range) -> bool:
         """Does the whole interval lie in `allowed`?"""
