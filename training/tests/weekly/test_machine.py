@@ -26,6 +26,7 @@ WAYS: dict[str, tuple[Any, str]] = {
     "killed": (Killed(), "running"),
     "interrupted": (KeyboardInterrupt(), "interrupted"),
     "failed": (PersonaTrainingError("The disk is full."), "failed"),
+    "failed by the disk": (OSError(28, "No space left on device", "/x/model.gguf"), "failed"),
     "stopped": (Stopped(OLLAMA_AWAY, "Nobody answers."), "stopped"),
     "asked to stop": (Stopped(INTERRUPTED, "Stopped after step 3."), "interrupted"),
 }
@@ -33,7 +34,7 @@ WAYS: dict[str, tuple[Any, str]] = {
 
 def ending_of(way: str, stage: StageName) -> Ending:
     """How the week ends when the stage goes this way."""
-    return {"failed": FAILED[stage], "stopped": OLLAMA_AWAY}.get(way, INTERRUPTED)
+    return FAILED[stage] if way.startswith("failed") else OLLAMA_AWAY if way == "stopped" else INTERRUPTED
 
 
 def test_a_week_without_trouble(tmp_path: Path) -> None:

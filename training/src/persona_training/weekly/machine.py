@@ -127,6 +127,9 @@ def _attempt(stage: Stage, journal: Journal) -> Result | Outcome:
     except click.ClickException as error:
         end("failed", error.format_message())
         return Outcome(stage.failed, stage.name, error.format_message())
+    except OSError as error:  # a full or failing disk, wherever it was met
+        end("failed", message := f"{error.filename or 'The disk'}: {error.strerror or error}.")
+        return Outcome(stage.failed, stage.name, message)
     end("done", result=result)
     return result
 
