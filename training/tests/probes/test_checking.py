@@ -90,6 +90,14 @@ def test_a_marker_outside_its_own_band(tmp_path: Path) -> None:
     )
 
 
+def test_a_reference_in_another_dialect(tmp_path: Path) -> None:
+    first = {"id": "a", "facet": "style", "prompt": "¿Y?", "references": ["*yawns* ¿Vos qué querés, peasant?"]}
+    battery = sound(tmp_path, dialect="tuteo", language="es", probes=[first])
+    assert "does not say “you” the way the battery does (tuteo)" in said(check_battery(battery), "wrong")
+    either = sound(tmp_path, dialect="any", language="es", probes=[first])
+    assert said(check_battery(either), "wrong") == ""
+
+
 def test_what_is_thin(tmp_path: Path) -> None:
     sound(tmp_path)
     few = yaml.safe_load((tmp_path / "mika.yaml").read_text("utf-8"))["probes"][:20]

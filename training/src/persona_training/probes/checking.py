@@ -9,6 +9,7 @@ from typing import Literal
 
 from persona_training.datasets import Dataset
 from persona_training.evaluation.battery import FACETS, Battery, Probe
+from persona_training.evaluation.dialect import in_dialect
 from persona_training.evaluation.facts import says_expected
 from persona_training.evaluation.language import in_expected_language
 from persona_training.evaluation.markers import has_marker, says_any
@@ -134,6 +135,8 @@ def _references(battery: Battery, probe: Probe) -> Iterator[Remark]:
             yield Remark(
                 "wrong", probe.id, f"{shown} is not in the language the probe expects ({probe.reply_language})."
             )
+        if in_dialect(reference, battery.dialect) == 0.0:
+            yield Remark("wrong", probe.id, f"{shown} does not say “you” the way the battery does ({battery.dialect}).")
         if says_expected(reference, probe.expect) == 0.0:
             yield Remark("wrong", probe.id, f"{shown} says none of what is expected: {', '.join(probe.expect)}.")
         if says_expected(reference, probe.reject) == 1.0:
