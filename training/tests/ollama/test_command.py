@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 from persona_training.evaluation.command import gate
 from persona_training.ollama.command import deploy
-from persona_training.ollama.server import OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
 
 LAYER_1 = "personality-20260101T000000"
@@ -144,26 +142,6 @@ def test_the_script_is_the_command() -> None:
     script = Path(__file__).parents[2] / "deploy_to_ollama.py"
     helped = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
     assert "--rollback" in helped.stdout
-
-
-@pytest.mark.opt_in
-def test_a_real_ollama(at: House, prompt: str) -> None:
-    """Deploys the random model under a name of its own, rolls nothing over, and removes every trace."""
-    host = os.environ.get("CASIOPY_TEST_OLLAMA_HOST")
-    if not host:
-        pytest.skip("set CASIOPY_TEST_OLLAMA_HOST to the address of a real Ollama")
-    server = OllamaServer(host)
-    tag = "casiopy-test:week05"
-    try:
-        result = run("--week", "5", "--tag", tag, "--host", host, "--system-prompt", prompt)
-        assert result.exit_code in (0, 4), result.output  # random weights may fail the smoke test; the wire may not
-        assert "does not answer like Ollama" not in result.output
-        if result.exit_code == 4:
-            assert "smoke test failed" in result.output
-    finally:
-        for name in server.digests():
-            if name.startswith("casiopy-test:"):
-                server.delete(name)
 
 
 @pytest.mark.parametrize("host", ["::::", "http://x:abc", "ftp://x", "http://[::1"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from persona_training.display import Display
 from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import refuse_erased
 from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, now_utc, record
-from persona_training.ollama.promotion import Names, roll_back
+from persona_training.ollama.promotion import Moved, Names, roll_back
 from persona_training.ollama.server import OllamaServer
 from persona_training.settings import Settings
 
@@ -34,24 +35,7 @@ def undo(
     with exclusively(settings.adapters_dir):
         known = _known(settings, server.digests().get(names.previous))
         refuse_erased(service, adapters_of(known), display)
-        moved = roll_back(server, names)
-        entry = Entry(
-            event="rollback",
-            tag=str(known.get("tag", names.previous)),
-            live=names.live,
-            digest=moved.digest,
-            adapter_id=known.get("adapter_id"),
-            weights_sha256=known.get("weights_sha256"),
-            gguf_sha256=known.get("gguf_sha256"),
-            report_id=known.get("report_id"),
-            forced=None,
-            replaced=moved.replaced,
-            host=server.url,
-            at=now_utc(),
-            by=by,
-            why=why,
-            skills=list(known.get("skills") or []),
-        )
+        entry = replace(_entry(names, roll_back(server, names), known, server.url), by=by, why=why)
         record(settings.adapters_dir, entry)
     display.fact("live", f"{names.live} is {entry.tag} again ({entry.adapter_id or 'of unknown origin'})")
     if entry.adapter_id:
@@ -59,6 +43,25 @@ def undo(
         body = {"tag": names.live, "host": server.url, "live": True, "smoke": smoke}
         display.fact("service", service.register_deployment(entry.adapter_id, body, f"rollback-{entry.at}"))
     return entry
+
+
+def _entry(names: Names, moved: Moved, known: dict[str, Any], host: str) -> Entry:
+    """`known` is the newest line about the model that is live again; empty for one of unknown origin."""
+    return Entry(
+        event="rollback",
+        tag=str(known.get("tag", names.previous)),
+        live=names.live,
+        digest=moved.digest,
+        adapter_id=known.get("adapter_id"),
+        weights_sha256=known.get("weights_sha256"),
+        gguf_sha256=known.get("gguf_sha256"),
+        report_id=known.get("report_id"),
+        forced=None,
+        replaced=moved.replaced,
+        host=host,
+        at=now_utc(),
+        skills=list(known.get("skills") or []),
+    )
 
 
 def _known(settings: Settings, digest: str | None) -> dict[str, Any]:
