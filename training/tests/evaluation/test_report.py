@@ -135,6 +135,24 @@ def test_the_largest_change_of_voice_comes_first(damaged: Report) -> None:
     )
 
 
+def test_voices_heard_a_different_number_of_times_stand_side_by_side_as_far_as_both_go(battery: Battery) -> None:
+    probes = battery.choose(18, seed=7)
+    said = {
+        "candidate": Transcript("candidate", [[probe.references[0], probe.references[1]] for probe in probes]),
+        "reference": Transcript("reference", [[probe.references[0]] for probe in probes]),
+    }
+    report = build_report(
+        Setting(battery, probes, 2, 7, "ollama", SERVED, "a test"),
+        said,
+        judge(Exam(battery, probes), said, seed=7),
+        candidate=Named("candidate"),
+        reference=Named("reference"),
+        floor="tiny",
+    )
+    assert len(report["replies"]) == 18
+    assert report["dialogues"] == []
+
+
 def test_it_stays_small_enough_to_register(damaged: Report) -> None:
     assert len(json.dumps(damaged, ensure_ascii=False).encode()) < 400_000
     for rule in damaged["hard_rules"]:

@@ -207,8 +207,10 @@ def _side_by_side(
     """One row per probe and sample, the largest change of voice (in the style classifier's log-odds) first."""
     own = judgement.style.get("candidate")
     other = next((judgement.style[name] for name in ("reference", "golden", "floor") if name in judgement.style), None)
-    samples = said["candidate"].samples
-    change = np.zeros((len(probes), samples)) if own is None or other is None else np.abs(own - other)
+    samples = min(transcript.samples for transcript in said.values())
+    change = np.zeros((len(probes), samples))
+    if own is not None and other is not None:
+        change = np.abs(own[:, :samples] - other[:, :samples])
     rows = [
         {
             "probe": probe.id,
