@@ -176,6 +176,31 @@ def test_a_golden_version_that_is_the_reference_is_heard_once(settings: Settings
     assert "her:latest is the reference itself" in said
 
 
+def test_a_smoke_gate_is_twenty_probes_and_no_dialogues(settings: Settings, tags: FakeTags) -> None:
+    report, said = run(settings, tags, smoke=True, prompts=None, dialogue_samples=2, early_stop=False)
+    assert (report["battery"]["probes"], report["battery"]["dialogues"]) == (20, 0)
+    assert "No perplexity" not in said  # it was not asked for
+
+
+def test_this_weeks_probes_are_asked_too(settings: Settings, tags: FakeTags, tmp_path: Path, battery: Battery) -> None:
+    probe = {
+        "id": "w05",
+        "facet": "weekly",
+        "prompt": "¿Quién ganó?",
+        "expect": ["Marta"],
+        "references": ["Marta, mortal."],
+    }
+    path = tmp_path / "week.yaml"
+    content = {"name": "casiopy-week", "version": 1, "extends": "casiopy", "probes": [probe]}
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    run(settings, tags, prompts=None, samples=1)
+    asked = len(tags.speakers["base"].heard)
+    report, _ = run(settings, tags, weekly=path, prompts=None, samples=1)
+    assert report["battery"]["probes"] == len(battery.probes) + 1
+    assert asked == len(battery.probes)
+    assert len(tags.speakers["base"].heard) - asked == len(battery.probes) % 32 + 1  # the last portion only
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,7 +14,9 @@ from persona_training.evaluation.pins import pin_golden
 from persona_training.ollama.command import deploy
 from persona_training.ollama.stand_in import StandInOllama
 
-from .conftest import LAYER_1, LAYER_2, House
+LAYER_1 = "personality-20260101T000000"
+LAYER_2 = "episodic-2026-w05-20260201T000000"
+House = Any  # conftest's
 
 
 @pytest.fixture
