@@ -39,7 +39,7 @@ POLITE = (
 @pytest.fixture(scope="module")
 def battery(battery: Battery) -> Battery:
     """Most of the shipped one: enough to catch all of the damage below."""
-    return replace(battery, probes=battery.choose(120, seed=7))
+    return replace(battery, probes=battery.choose(90, seed=7))
 
 
 def deployed(battery: Battery) -> list[Row]:
