@@ -115,7 +115,7 @@ def _told(system_prompt: str) -> list[Message]:
 
 
 def _storable(replies: Sequence[str]) -> list[str]:
-    """A byte-level model can say the NUL character, which neither JSON stores in PostgreSQL nor XML can hold, and half an emoji,
-    which no file in UTF-8 can.
+    """A byte-level model can say the NUL character, which neither JSON in PostgreSQL nor XML can hold, and half an emoji, which
+    no file in UTF-8 can.
     """
     return [_UNSTORABLE.sub("\ufffd", reply) for reply in replies]
