@@ -82,7 +82,7 @@ async def test_a_report_on_something_else_is_refused(client: httpx.AsyncClient, 
 
 
 async def deploy(client: httpx.AsyncClient, adapter_id: str, tag: str, live: bool = True) -> dict[str, Any]:
-    body = {"tag": tag, "host": "http://127.0.0.1:11434", "live": live, "smoke": {"ok": True, "replies": []}}
+    body = {"tag": tag, "host": "http://127.0.0.1:11434", "live": live, "smoke": {"ok": True, "forced": "a rehearsal"}}
     answer = await client.post(f"/adapters/{adapter_id}/deployments", json=body)
     assert answer.status_code == 201, answer.text
     deployed: dict[str, Any] = answer.json()
@@ -105,6 +105,7 @@ async def test_a_live_deployment_retires_the_one_before(client: httpx.AsyncClien
         (ADAPTER, "casiopy:latest", False),
     ]
     assert items[2]["retired_at"] is not None
+    assert {item["smoke"]["forced"] for item in items} == {"a rehearsal"}  # why the gate was overruled stays on record
     assert (await client.get(f"/adapters/{ADAPTER}")).json()["status"] == "retired"
     current = (await client.get(f"/adapters/{later}")).json()
     assert (current["status"], len(current["deployments"])) == ("deployed", 2)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import httpx
 import pytest
 import torch
 from peft import PeftModel
 from persona_training.errors import AdapterError, PersonaTrainingError
+from persona_training.evaluation.service import MemoryService
 from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.ollama.approval import NotApprovedError
 from persona_training.ollama.deployment import DeployError, Request, deploy, make_plan, undo, write_plan
+from persona_training.ollama.erasure import refuse_erased
 from persona_training.ollama.ledger import Entry, deployed_as, entries
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
@@ -160,6 +163,27 @@ def test_no_passing_report_no_deployment(
         go(house, ollama)
     assert not (house.adapter(LAYER_2) / "deploy").exists()
     assert ollama.requests == []
+
+
+def test_a_report_of_before_it_was_called_summary_counts(house: House, ollama: StandInOllama) -> None:
+    report = house.adapter(LAYER_2) / "summary.json"
+    report.rename(report.with_name("report.json"))
+    assert go(house, ollama).report_id == "report-2"
+
+
+def test_whether_something_was_erased_is_asked_and_the_answer_is_said(house: House) -> None:
+    make_plan(WEEK_5, house.settings, house.service, house.display)
+    assert "erased?" not in house.shown.getvalue()
+    away = MemoryService(dataclasses.replace(house.settings, memory_service_url="http://127.0.0.1:9"))
+    refuse_erased(away, [LAYER_1, LAYER_2], house.display)
+    assert house.shown.getvalue().count("erased?  not known: the memory service at http://127.0.0.1:9") == 1
+    nobody = MemoryService(house.settings, httpx.MockTransport(lambda _: httpx.Response(404, json={"detail": "None"})))
+    refuse_erased(nobody, [LAYER_1], house.display)
+    assert f"not known of {LAYER_1}: the memory service at http://memory.test does not know it (404)" in shown(house)
+
+
+def shown(house: House) -> str:
+    return " ".join(house.shown.getvalue().split())
 
 
 def test_a_missing_report_is_no_pass(house: House, ollama: StandInOllama) -> None:

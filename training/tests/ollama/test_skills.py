@@ -86,7 +86,7 @@ def test_without_a_report_about_them_together_they_stay_out(house: House, ollama
     with pytest.raises(NotApprovedError, match=rf"never joined.*`casiopy join {LAYER_2} --skill {LAYER_3}=0.75`, then"):
         go(house, ollama)
     folder = join(house, verdict=None)
-    with pytest.raises(NotApprovedError, match=rf"no gate report.*--model joined/{LAYER_2}\+"):
+    with pytest.raises(NotApprovedError, match=rf"no gate report. Run `python \S+ --model joined/{LAYER_2}\+"):
         go(house, ollama)
     join_report = folder / "summary.json"
     shutil.copy(house.adapter(LAYER_2) / "summary.json", join_report)

@@ -34,12 +34,12 @@ class MemoryService:
             return None
         return prompt if isinstance(prompt, str) and prompt.strip() else None
 
-    def adapter(self, adapter_id: str) -> dict[str, Any] | str:
-        """What the service knows of an adapter, or a sentence on why it cannot be asked."""
+    def adapter(self, adapter_id: str) -> dict[str, Any] | str | None:
+        """What the service knows of an adapter, a sentence on why it knows nothing, or None when it is away."""
         try:
             response = self._client.get(f"/adapters/{adapter_id}")
-        except httpx.HTTPError as error:
-            return f"the memory service at {self.url} does not answer ({type(error).__name__})"
+        except httpx.HTTPError:
+            return None
         try:
             known = response.json()
         except ValueError:

@@ -21,6 +21,9 @@ def refuse_erased(service: MemoryService, adapter_ids: Sequence[str], display: D
     """
     for adapter_id in adapter_ids:
         known = service.adapter(adapter_id)
+        if known is None:
+            display.fact("erased?", f"not known: the memory service at {service.url} does not answer")
+            return
         if isinstance(known, str):
             display.fact("erased?", f"not known of {adapter_id}: {known}")
         elif known.get("tainted_at"):

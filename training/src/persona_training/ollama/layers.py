@@ -92,14 +92,14 @@ class Layers:
         return self.join, str(joined["weights"]["sha256"])
 
     def how_to_judge(self) -> str:
-        """The command that makes the gate judge exactly these layers."""
+        """The commands that make the gate judge exactly these layers."""
         if not self.skills:
             return f"`python training/test_personality.py --model {self.name} --save-report`"
+        judge = f"`python training/test_personality.py --model joined/{self.name} --save-report`"
+        if (self.join / JOINED_FILE).is_file():
+            return judge
         skills = " ".join(f"--skill {skill.folder.name}={skill.weight:g}" for skill in self.skills)
-        return (
-            f"`casiopy join {self.manifest['adapter_id']} {skills}`, then "
-            f"`python training/test_personality.py --model joined/{self.name} --save-report`"
-        )
+        return f"`casiopy join {self.manifest['adapter_id']} {skills}`, then {judge}"
 
 
 def layers_of_week(adapters_dir: Path, week: int, year: int | None, skills: Sequence[str] = ()) -> Layers:

@@ -114,7 +114,8 @@ class _QuietServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     stand_in: StandInOllama
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # an answer goes out in two pieces; the second would wait 40 ms for an acknowledgement
+    # An answer goes out in two pieces; the second would wait 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Tests read `requests` instead."""
