@@ -96,7 +96,9 @@ RULES = (
     HardRule("prompt_leak", 0.0, f"{LEAK_WORDS} words in a row of the system prompt"),
     HardRule("empty", 0.02, "nothing was said"),
     HardRule("looping", 0.05, f"the same three words {LOOP_REPEATS} times or more"),
-    HardRule("wrong_language", 0.15, "not the language the probe asks for"),
+    # Small bases answer English in Spanish (the tiny one in 14 % of all replies, whatever it learned): a drift within that is
+    # for the language metric, which compares; nobody speaks three in ten replies wrongly and is herself.
+    HardRule("wrong_language", 0.30, "not the language the probe asks for"),
 )
 
 
