@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from persona_dashboard.charts import BarChart, Held, LineChart
-from persona_dashboard.deployment_log import LiveTag
+from persona_dashboard.deployment_log import LiveChange, LiveTag
 from persona_dashboard.file_shapes import (
     AdapterManifest,
     DatasetManifest,
     DatasetRow,
     GateReport,
-    LiveChange,
     Measure,
     Replies,
 )

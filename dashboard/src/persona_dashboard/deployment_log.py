@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from persona_dashboard.file_shapes import LiveChange
+from persona_dashboard.service_shapes import FolderId, Shape
 
 FILE_NAME = "deployments.jsonl"
+
+
+class LiveChange(Shape):
+    """One line of lora_adapters/deployments.jsonl: what became live, instead of what, who asked and why."""
+
+    event: str
+    tag: str
+    live: str
+    digest: str
+    at: datetime
+    adapter_id: FolderId | None = None
+    skills: tuple[FolderId, ...] = ()
+    replaced: str | None = None
+    forced: str | None = None
+    why: str | None = None
+    by: str = "command"
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -361,20 +361,3 @@ class GateReport(Shape):
         """Replies that break a rule, without the stray ones a rule tolerates."""
         tolerated = {one.rule for one in self.hard_rules if not one.broken}
         return tuple(fail for fail in self.hard_fails if fail.rule not in tolerated)
-
-
-class LiveChange(Shape):
-    """One line of lora_adapters/deployments.jsonl: what became live, instead of what, who asked and why."""
-
-    event: str
-    tag: str
-    live: str
-    digest: str
-    at: datetime
-    adapter_id: FolderId | None = None
-    skills: tuple[FolderId, ...] = ()
-    replaced: str | None = None
-    forced: str | None = None
-    why: str | None = None
-    by: str = "command"
-    host: str = ""
