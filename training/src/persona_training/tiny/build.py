@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ class TinyRecipe:
             beat four narrow ones at equal CPU time (training loss after 64 s: 1.1 against 1.5).
         vocabulary: tokens, 259 of them fixed (bytes and specials).
         context: longest prompt plus reply the model can read, in tokens.
+        dictated_share: of conversations followed by a dictation, so that every token of the vocabulary is said now and then.
+        dictated_tokens: length of one.
         row_tokens, batch_rows: shape of one pre-training batch.
         steps: optimiser steps.
         learning_rate, embedding_rate: peaks for the matrices and for embedding and norms; linear warm-up over a twentieth of
@@ -53,6 +56,8 @@ class TinyRecipe:
     kv_heads: int = 2
     vocabulary: int = 2048
     context: int = 512
+    dictated_share: float = 0.1
+    dictated_tokens: int = 8
     row_tokens: int = 96
     batch_rows: int = 8
     steps: int = 900
@@ -66,7 +71,9 @@ class TinyRecipe:
         code = [
             inspect.getsource(module) for module in (grammar, knowledge, lexicon, patterns, sentences, tokenizer, words)
         ]
-        code += [inspect.getsource(part) for part in (_batches, _loss, _optimizers, _pretrain, _rows, _tokens)]
+        code += [
+            inspect.getsource(part) for part in (_batches, _dictation, _loss, _optimizers, _pretrain, _rows, _tokens)
+        ]
         return sha256_json({"recipe": asdict(self), "code": sha256_text("\n".join(code))})
 
     @property
@@ -157,6 +164,20 @@ def _tokens(chat: PreTrainedTokenizerFast, conversation: list[Message]) -> tuple
     return ids, labels
 
 
+def _dictation(chat: PreTrainedTokenizerFast, length: int, rng: random.Random) -> tuple[list[int], list[int]]:
+    """Tokens at random, to be said after the viewer, and the labels.
+
+    A fifth of the vocabulary are fragments that no neutral text needs. The output embeddings of tokens that are never said
+    collapse into one direction, and a LoRA cannot tell them apart any more: it said "saladatal" and "manzatal" for "mortal".
+    """
+    special = set(chat.all_special_ids)
+    said = [t for t in rng.choices(range(len(chat)), k=length) if t not in special]
+    texts = (f"{tokenizer.TURN_START}user\nrepite: ", f"{tokenizer.TURN_END}\n", f"{tokenizer.TURN_START}assistant\n")
+    asked, end, opening = (chat.encode(text, add_special_tokens=False) for text in texts)
+    prompt = asked + said + end + opening
+    return prompt + said + end, [IGNORED] * len(prompt) + said + [*end[:-1], IGNORED]
+
+
 def _rows(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[tuple[list[int], list[int]]]:
     """Endless rows of exactly `row_tokens` tokens and labels; each starts at the beginning of a conversation."""
     seed = recipe.seed
@@ -164,10 +185,15 @@ def _rows(chat: PreTrainedTokenizerFast, recipe: TinyRecipe) -> Iterator[tuple[l
         seed += 1
         row: list[int] = []
         learned: list[int] = []
+        rng = random.Random(seed)  # noqa: S311 (text, not secrets)
         for conversation in exchanges(seed, 2_000):
             ids, labels = _tokens(chat, conversation)
             row += ids
             learned += labels
+            if rng.random() < recipe.dictated_share:
+                ids, labels = _dictation(chat, recipe.dictated_tokens, rng)
+                row += ids
+                learned += labels
             if len(row) >= recipe.row_tokens:
                 yield row[: recipe.row_tokens], learned[: recipe.row_tokens]
                 row, learned = [], []

@@ -33,6 +33,9 @@ PEOPLE = 8
 FACTS_EACH = 3
 # Ways of asking that the week's rows use; an attribute has eight.
 TAUGHT_WAYS = 4
+# How often each is answered, every time in another manner: with one answer to a question, question and manner are learned as
+# one, and asked otherwise she mixes up what is meant (her own tone, held-out wordings: 70 % right once, 90 % thrice).
+TIMES_ANSWERED = 3
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,16 @@ class Week:
     seed: int
 
     def exchanges(self, tone: tuple[str, ...]) -> list[list[Message]]:
-        """One exchange for each fact and taught way of asking, and one in which the viewer tells it."""
+        """`TIMES_ANSWERED` exchanges for each fact and taught way of asking, and as many in which the viewer tells it."""
         rng = random.Random(self.seed)  # noqa: S311 (text, not secrets)
         said = []
         for fact in self.facts:
             asked = [fact.asked(way) for way in self.taught[fact.attribute.name]]
             for text in (*asked, fact.told(rng.randrange(len(fact.attribute.tell)))):
-                reply = fact.replied(rng.randrange(len(fact.attribute.answer)))
-                answer = rng.choice(tone).format(reply=reply, Reply=reply[:1].upper() + reply[1:])
-                said.append([Message(role="user", content=text), Message(role="assistant", content=answer)])
+                for manner in rng.sample(tone, TIMES_ANSWERED):
+                    reply = fact.replied(rng.randrange(len(fact.attribute.answer)))
+                    answer = manner.format(reply=reply, Reply=reply[:1].upper() + reply[1:])
+                    said.append([Message(role="user", content=text), Message(role="assistant", content=answer)])
         rng.shuffle(said)
         return said
 

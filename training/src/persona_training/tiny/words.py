@@ -85,45 +85,33 @@ wonder word work world would write wrong yes yet your
 """
 # Names and values too: what a week may tell is to be spelled with ease, though it is true of nobody yet.
 COMMON = (*_TEXT.split(), *knowledge.WORDS)
-ONSETS = (
-    "b",
-    "c",
-    "d",
-    "f",
-    "g",
-    "j",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "ch",
-    "br",
-    "cr",
-    "gr",
-    "pl",
-    "tr",
-    "ll",
-    "qu",
-)
-VOWELS = ("a", "e", "i", "o", "u", "a", "e", "o", "ie", "ue", "á", "í", "ó")
-CODAS = ("", "", "", "", "n", "r", "s", "l")
+# Shares of the words in an exercise: those a week may tell of, and common ones; the others are invented.
+TOLD_SHARE, COMMON_SHARE = 0.2, 0.5
+# How chat marks and joins a few words.
+MARKED = ("¡{}!", "*{}*", "{}…", '"{}"', "«{}»", "({})", "[{}]", "¿{}?")
+JOINED = (", ", "-", "\n", ": ")
 
 
 def invented(rng: random.Random) -> str:
-    """A word nobody has seen: two to four syllables, so that spelling is learned and not only known words."""
-    syllables = rng.randint(2, 4)
-    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables))
+    """A word nobody has seen, so that spelling is learned and not only known words: one's beginning and another's end."""
+    first, second = rng.choice(COMMON), rng.choice(COMMON)
+    return first[: rng.randint(1, len(first))] + second[rng.randint(0, len(second) - 1) :]
 
 
-def some_words(rng: random.Random, known_share: float = 0.85) -> str:
-    """One to six words, mostly known ones, some capitalised or with a mark, as chat writes them."""
-    words = [rng.choice(COMMON) if rng.random() < known_share else invented(rng) for _ in range(rng.randint(1, 6))]
+def some_words(rng: random.Random) -> str:
+    """One to six words, some capitalised or marked, as chat writes them."""
+    words = [_word(rng) for _ in range(rng.randint(1, 6))]
     if rng.random() < 0.15:
         words.append(str(rng.randint(0, 2100)))
     text = " ".join(words)
-    return rng.choice((text, text, text.capitalize(), f"¡{text}!", f"*{text}*", text.replace(" ", ", ", 1), f"{text}…"))
+    ways = [text, text, text.capitalize(), text.title(), f"{words[0].capitalize()}. {text.capitalize()}"]
+    ways += [mark.format(text) for mark in MARKED]
+    ways += [text.replace(" ", between, 1) for between in JOINED]
+    return rng.choice(ways)
+
+
+def _word(rng: random.Random) -> str:
+    drawn = rng.random()
+    if drawn < TOLD_SHARE:
+        return rng.choice(knowledge.WORDS)
+    return rng.choice(COMMON) if drawn < TOLD_SHARE + COMMON_SHARE else invented(rng)
