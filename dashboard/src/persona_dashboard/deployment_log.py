@@ -61,7 +61,8 @@ def read_log(adapters_dir: Path) -> DeploymentLog:
     """The log as far as it can be read; nothing was ever deployed where there is no file."""
     path = adapters_dir / FILE_NAME
     try:
-        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        # Not splitlines(): a reason may hold what Unicode calls a line end (U+2028, U+0085).
+        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
     except FileNotFoundError:
         return DeploymentLog()
     except OSError as failure:

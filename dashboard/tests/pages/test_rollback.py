@@ -132,3 +132,9 @@ def test_a_log_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "deployments.jsonl").mkdir()
     assert read_log(tmp_path).fault == "deployments.jsonl: Is a directory"
     assert read_log(tmp_path / "nowhere") == DeploymentLog()
+
+
+def test_a_reason_may_hold_what_unicode_calls_the_end_of_a_line(tmp_path: Path) -> None:
+    live_change(tmp_path, NOW, "casiopy:week05", 9, why="it\u2028stutters\x85")
+    log = read_log(tmp_path)
+    assert (log.fault, [change.why for change in log.changes]) == (None, ["it\u2028stutters\x85"])

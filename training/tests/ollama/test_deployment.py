@@ -18,7 +18,7 @@ from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.ollama.approval import NotApprovedError
 from persona_training.ollama.deployment import DeployError, Request, deploy, make_plan, undo, write_plan
 from persona_training.ollama.erasure import refuse_erased
-from persona_training.ollama.ledger import Entry, deployed_as, entries
+from persona_training.ollama.ledger import Entry, deployed_as, entries, record
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
 from persona_training.ollama.tags import OllamaTags
@@ -250,3 +250,10 @@ def test_a_damaged_ledger_says_so(house: House) -> None:
     (house.settings.adapters_dir / "deployments.jsonl").write_text("{broken\n", encoding="utf-8")
     with pytest.raises(PersonaTrainingError, match="is damaged"):
         deployed_as(house.settings.adapters_dir, "d")
+
+
+def test_a_reason_may_hold_what_unicode_calls_the_end_of_a_line(tmp_path: Path) -> None:
+    reason = "stream\u2028in\u2029ten\x85minutes"
+    now = Entry("deploy", "a:b", "a:latest", "d", "x", None, None, None, reason, None, "here", "2026-11-21T16:00:00Z")
+    record(tmp_path, now)
+    assert [entry["forced"] for entry in entries(tmp_path)] == [reason]

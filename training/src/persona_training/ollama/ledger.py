@@ -108,7 +108,8 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Not splitlines(): a reason may hold what Unicode calls a line end (U+2028, U+0085).
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except ValueError as error:
         raise StorageError(
             f"{path} is damaged ({error}). Remove the broken line; nothing else depends on it."
