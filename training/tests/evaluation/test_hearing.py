@@ -149,6 +149,15 @@ def test_a_torn_file_is_cut_where_it_is_torn(tmp_path: Path, torn: str) -> None:
     assert len([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]) == 3
 
 
+def test_two_gates_that_begin_the_same_file_lose_nothing(tmp_path: Path) -> None:
+    first = open_kept(tmp_path, "she", {"who": "she"}, Speaker)
+    first.once("p", lambda: [1])
+    written = first.path.read_bytes()
+    first.path.write_bytes(written + written.replace(b'"p"', b'"q"'))
+    again = open_kept(tmp_path, "she", {"who": "she"}, Speaker)
+    assert (again.once("p", list), again.once("q", list)) == ([1], [1])
+
+
 def test_what_is_drawn_afresh_takes_the_place_of_what_was_kept(tmp_path: Path) -> None:
     def numbers(values: list[int], *, afresh: bool) -> list[int]:
         return open_kept(tmp_path, "she", {"who": "she"}, Speaker, afresh=afresh).once("p", lambda: values)

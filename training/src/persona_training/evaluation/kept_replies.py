@@ -115,7 +115,7 @@ def open_kept(
     for raw in lines[:-1]:
         try:
             line = json.loads(raw)
-            if good:
+            if good and "schema" not in line:
                 voice.kept[str(line["portion"])] = list(line["said"])
             elif line["schema"] != SCHEMA:
                 break
