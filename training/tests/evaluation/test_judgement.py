@@ -119,6 +119,19 @@ def test_probes_that_differ_ask_for_probes() -> None:
     assert few(0.02, round(1.3 * finding.clusters_needed), 4, within=0.02, between=0.8).verdict == "pass"
 
 
+def test_the_comparison_that_needs_most_probes_is_the_one_told() -> None:
+    """The reference was asked for everything, the golden version for less; both leave the matter open."""
+    level = np.zeros((60, 1))
+    apart = np.resize([1.0, -1.0], (60, 1))
+    golden = np.where(np.arange(60)[:, None] < 30, 1.2 * apart, np.nan)
+    finding = found(HIGHER, candidate=level, reference=0.8 * apart, golden=golden)
+    of = {one.opponent: (one.clusters, one.clusters_needed) for one in finding.comparisons}
+    assert of["reference"][0] == 60
+    assert of["golden"][0] == 30
+    assert finding.clusters_needed == of["golden"][1] > (of["reference"][1] or 0)
+    assert finding.why.endswith("and there are 30.")
+
+
 def test_one_sample_cannot_tell_noise_from_probes() -> None:
     finding = few(0.0, probes=40, samples=1, within=0.9, between=0.0)
     assert finding.verdict == "inconclusive"

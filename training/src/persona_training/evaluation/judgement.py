@@ -224,10 +224,11 @@ def _verdict(
     open_ones = [one for one in comparisons if one.verdict == "inconclusive"]
     if not open_ones:
         return "pass", "", None, None
-    needed = [one.clusters_needed for one in open_ones if one.clusters_needed is not None]
+    needed = [(one.clusters_needed, one.clusters) for one in open_ones if one.clusters_needed is not None]
     more_samples = [one.more_samples for one in open_ones if one.more_samples is not None]
     if needed:
-        return "inconclusive", _clusters(max(needed), open_ones[0].clusters, metric), None, max(needed)
+        in_all, now = max(needed)
+        return "inconclusive", _clusters(in_all, now, metric), None, in_all
     if more_samples:
         return "inconclusive", _sentence_case(_samples(max(more_samples), metric)), max(more_samples), None
     return "inconclusive", "It lies on the very edge of what is allowed: no number of samples would tell.", None, None
