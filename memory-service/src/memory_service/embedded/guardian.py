@@ -34,8 +34,12 @@ class Guardian:
         self._thread.join()
 
     def _watch(self) -> None:
+        pid: int | None = None
         while not self._done.wait(self._every):
-            if self._server.status().running:
+            if pid is not None and self._server.lives(pid):
+                continue
+            pid = self._server.status().pid
+            if pid is not None:
                 continue
             log.error("The embedded PostgreSQL has died; starting it again")
             try:

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 _ORPHANS_SECONDS = 30.0
 # Lines of postmaster.pid, as documented in PostgreSQL's miscadmin.h.
 _PID, _PORT, _SOCKET_FOLDER, _ADDRESS = 0, 3, 4, 5
+# Linux only.
+_PROCESSES = Path("/proc")
 
 
 class Postmaster:
@@ -34,6 +36,12 @@ class Postmaster:
             return None
         claimed = int(lines[_PID])
         return claimed if claimed in set(_processes_on(self._at.pgdata, claimed)) else None
+
+    def lives(self, pid: int) -> bool:
+        """Whether the process that `pid` named is still there. On Linux no program is started to find out."""
+        if (_PROCESSES / "self" / "cwd").exists():
+            return _works_on(_PROCESSES / str(pid), self._at.pgdata.resolve())
+        return self.pid() == pid
 
     def address(self) -> tuple[str, int] | None:
         """(socket folder or host, port) of the running server."""
@@ -149,19 +157,19 @@ class Postmaster:
             return []
 
 
+def _works_on(process: Path, pgdata: Path) -> bool:
+    return _link(process / "cwd") == pgdata and _link(process / "exe").name.startswith("postgres")
+
+
 def _processes_on(pgdata: Path, claimed: int | None) -> Iterator[int]:
     """Ids of PostgreSQL processes working on `pgdata`: each has it as its working folder, and no other program does.
 
     Where processes cannot be looked at (Windows), `claimed` is believed and the answer of pg_isready decides.
     """
-    if Path("/proc/self/cwd").exists():
+    if (_PROCESSES / "self" / "cwd").exists():
         folder = pgdata.resolve()
-        for entry in Path("/proc").iterdir():
-            if (
-                entry.name.isdigit()
-                and _link(entry / "cwd") == folder
-                and _link(entry / "exe").name.startswith("postgres")
-            ):
+        for entry in _PROCESSES.iterdir():
+            if entry.name.isdigit() and _works_on(entry, folder):
                 yield int(entry.name)
     elif sys.platform == "darwin":
         listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)

@@ -114,6 +114,10 @@ class EmbeddedPostgres:
             detail = "accepts connections" if ready else "runs, but does not accept connections yet"
         return Status(pid is not None, ready, pid, at.folder, version, detail)
 
+    def lives(self, pid: int) -> bool:
+        """Whether the server's process that `status` named is still there; cheaper than asking the server."""
+        return self._postmaster(self._place()).lives(pid)
+
     def __enter__(self) -> Self:
         self.start()
         return self
