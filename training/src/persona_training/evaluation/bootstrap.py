@@ -2,7 +2,8 @@
 
 The cluster (a probe, a dialogue, a text) is the unit: two samples of one probe are not two independent facts, so whole
 clusters are resampled and the difference is taken cluster by cluster (Miller 2024, arXiv 2411.00640). The interval is the
-central 90 %: each of its ends is a one-sided 95 % bound, which is what a non-inferiority verdict asks for.
+central 90 %: each of its ends is a one-sided 95 % bound, which is what a non-inferiority verdict asks for; it is wider where
+several looks share the 5 %.
 """
 
 from __future__ import annotations

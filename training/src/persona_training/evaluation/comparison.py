@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from persona_training.evaluation.bootstrap import Estimate, Range, estimate, estimate_difference, share_within
+from persona_training.evaluation.bootstrap import TAIL, Estimate, Range, estimate, estimate_difference, share_within
 from persona_training.evaluation.exam import Values
 from persona_training.evaluation.measuring import Measured
 from persona_training.evaluation.metrics import Metric
@@ -211,14 +211,14 @@ def _what_would_tell(trial: Trial, alpha: float, comparisons: int) -> tuple[int 
 def noise(values: Values, metric: Metric, draws: Draws) -> float | None:
     """How far two hearings of one voice lie apart by chance: half-width of the 90 % interval; None for one sample.
 
-    The odd samples are compared with the even ones. Each half has fewer samples than a real comparison, so its noise is scaled
-    to as many as there are.
+    Of the 90 % interval however many looks share the 5 %, because margins were set against that one. The odd samples are
+    compared with the even ones; each half has fewer samples than a real comparison, so its noise is scaled to as many as there are.
     """
     samples = values.shape[1]
     if samples < 2:
         return None
     odd, even = values[:, ::2], values[:, 1::2]
-    found = estimate_difference(odd, even, metric.statistic, draws.seed, tail=draws.tail, rounds=draws.rounds)
+    found = estimate_difference(odd, even, metric.statistic, draws.seed, tail=TAIL, rounds=draws.rounds)
     if found is None:
         return None
     scale = math.sqrt((2 / samples) / (1 / odd.shape[1] + 1 / even.shape[1]))
