@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from persona_training.evaluation.bootstrap import ROUNDS, TAIL, Range, estimate
+from persona_training.evaluation.bootstrap import ROUNDS, TAIL, Range
 from persona_training.evaluation.comparison import (
     FEWEST,
     Comparison,
@@ -28,7 +28,7 @@ from persona_training.evaluation.comparison import (
 )
 from persona_training.evaluation.exam import Exam, Values
 from persona_training.evaluation.hard_rules import HardFail, RuleOutcome, find_hard_fails, outcomes
-from persona_training.evaluation.measuring import Measured, measured
+from persona_training.evaluation.measuring import Measured, level, measured
 from persona_training.evaluation.metrics import Metric
 from persona_training.evaluation.multiplicity import holm
 from persona_training.evaluation.transcript import Transcript
@@ -176,11 +176,6 @@ def _nothing_there(one: Measured, tried: Sequence[Trial]) -> str:
     return f"Only {known['candidate']} {one.metric.over} drew a reply that tells, and it takes {FEWEST}."
 
 
-def _level(values: Values, metric: Metric) -> float | None:
-    found = estimate(values, metric.statistic, 0, rounds=1)
-    return None if found is None else found.value
-
-
 def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -> Finding:
     metric = one.metric
     heard_twice = next(one.values[name] for name in ("reference", "golden", "candidate") if name in one.values)
@@ -190,7 +185,7 @@ def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -
         metric=metric,
         ceiling=one.ceiling,
         noise=by_chance,
-        levels={name: _level(values, metric) for name, values in one.values.items()},
+        levels={name: level(metric, values) for name, values in one.values.items()},
         comparisons=comparisons,
         verdict=verdict,
         why=why,
@@ -277,8 +272,8 @@ def _shortly(finding: Finding) -> str:
     if not same:
         return finding.why
     worst = min(same, key=lambda one: one.p_adjusted)
-    level = finding.levels["candidate"]
-    now = "nothing" if level is None else f"{level:.3f}"
+    hers = finding.levels["candidate"]
+    now = "nothing" if hers is None else f"{hers:.3f}"
     if worst.opponent == "alone":
         return f"{now} {finding.metric.unit}; allowed {range_words(worst.allowed)}. {finding.why}".strip()
     other = finding.levels[worst.opponent]

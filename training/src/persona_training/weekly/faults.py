@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from persona_training.evaluation.battery import Battery, Probe
+from persona_training.evaluation.bootstrap import per_cluster
 from persona_training.evaluation.exam import Exam, Values
 from persona_training.evaluation.measuring import measured
+from persona_training.evaluation.results import VOICES
 from persona_training.evaluation.transcript import Transcript
 
 Report = Mapping[str, Any]
-VOICES = ("candidate", "reference", "golden", "floor")
 # Probes named per fault: enough to see what they have in common, few enough to be read.
 MOST_PROBES = 3
 
@@ -123,7 +124,7 @@ def heard(report: Report, battery: Battery) -> Heard:
         rows.setdefault(row["probe"], []).append(row)
     probes = tuple(probe for probe in battery.probes if probe.id in rows)
     samples = min((len(rows[probe.id]) for probe in probes), default=0)
-    said = {}
+    said: dict[str, Transcript] = {}
     for voice in VOICES:
         replies = [[row.get(voice) for row in _in_order(rows[probe.id])[:samples]] for probe in probes]
         if samples and all(reply is not None for row in replies for reply in row):
@@ -151,8 +152,8 @@ def _largest(fault: Fault, values: Mapping[str, Values], heard: Heard) -> list[S
     own, other = values.get("candidate"), values.get(fault.opponent)
     if own is None or own.shape[0] != len(heard.probes):
         return []
-    hers = fault.sign * _row_means(own)
-    change = hers - fault.sign * (np.full(len(hers), fault.level) if other is None else _row_means(other))
+    hers = fault.sign * per_cluster(own)
+    change = hers - fault.sign * (np.full(len(hers), fault.level) if other is None else per_cluster(other))
     if not (change > 0).any():  # the other voice was no better: then it shows wherever she is not where she should be
         change = hers - fault.sign * fault.goal
     order = [n for n in np.argsort(-np.nan_to_num(change, nan=-np.inf), kind="stable") if change[n] > 0]
@@ -166,15 +167,6 @@ def _largest(fault: Fault, values: Mapping[str, Values], heard: Heard) -> list[S
         )
         for n in order[:MOST_PROBES]
     ]
-
-
-def _row_means(values: Values) -> Values:
-    """Mean of each row over what could be judged; NaN where nothing could."""
-    known = ~np.isnan(values)
-    counts = known.sum(axis=1)
-    sums = np.where(known, values, 0.0).sum(axis=1)
-    means: Values = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
-    return means
 
 
 def _worst(signed: Values) -> int:
