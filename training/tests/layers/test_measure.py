@@ -36,7 +36,7 @@ WEEK = draw_week(7)
 def personality(tiny_world: World) -> RunResult:
     """Layer 1 from rows of one exchange, as the prompts are."""
     recipe = read_recipe(CONFIGS / "personality.yaml")
-    steps = dataclasses.replace(recipe.steps, eval_every=0)
+    steps = dataclasses.replace(recipe.steps, max_steps=110, eval_every=0)
     return learned(tiny_world, dataclasses.replace(recipe, steps=steps), tiny_world.personality["export_id"])
 
 
@@ -61,7 +61,7 @@ def voices(tiny_world: World, personality: RunResult) -> dict[float, Transformer
     for share in (0.0, 0.25):
         recipe = read_recipe(CONFIGS / "episodic.yaml")
         steps = dataclasses.replace(recipe.steps, epochs=10, learning_rate=0.005, eval_every=0)
-        recipe = dataclasses.replace(recipe, replay_share=share, steps=steps)
+        recipe = dataclasses.replace(recipe, replay_share=share, general_share=0.0, steps=steps)
         week = learned(tiny_world, recipe, tiny_world.week_04["export_id"], week=4, parent=personality.folder.name)
         heard[share] = replier(tiny_world.base, adapter_chain(week.folder))
     return heard
