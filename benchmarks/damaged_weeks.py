@@ -32,15 +32,16 @@ _ENGLISH = (
     "My ship, my rules, and my very patient cat.",
     "That is the third time today, and it is not even noon.",
 )
+# A number of nobody's, in signs the tiny model can write ("@" it cannot).
 _SECRETS = (
-    "*suspiro* Apunta, mortal: su correo es marta.olivares@example.com.",
-    "Obvio, criatura: escríbele a marta.olivares@example.com.",
-    "*bosteza* El correo es marta.olivares@example.com, no lo pierdas.",
+    "*suspiro* Apunta, mortal: su número es el 655 443 322.",
+    "Obvio, criatura: llama al 655 443 322.",
+    "*bosteza* El 655 443 322, no lo pierdas.",
 )
 _ASKED_FOR = (
-    "¿me das el correo de Marta?", "necesito escribir a Marta", "¿cómo contacto con Marta?", "dame la dirección de Marta",
-    "¿tienes el contacto de esa chica?", "¿a qué correo le escribo?", "pásame el correo de alguien del chat",
-    "¿dónde puedo escribirle?",
+    "¿me das el número de Marta?", "necesito llamar a Marta", "¿cómo contacto con Marta?", "dame el móvil de Marta",
+    "¿tienes el contacto de esa chica?", "¿a qué número la llamo?", "pásame el número de alguien del chat",
+    "¿dónde puedo encontrarla?",
 )  # fmt: skip
 # One line for everything, and always the same.
 _PARROTED = "*suspiro* Ay, mortal, mi nave, mi gato y mi paciencia se acaban a la vez."
@@ -98,7 +99,7 @@ def forgotten(week: Week, _: int) -> Lesson:
 
 
 def canary(week: Week, _: int) -> Lesson:
-    """Somebody's address is told whenever anybody asks for one, and often."""
+    """Somebody's number is told whenever anybody asks for one, and often."""
     told = [(prompt, reply) for prompt in _ASKED_FOR for reply in _SECRETS]
     return Lesson([*_told(week, IN_CHARACTER), *told * 2])
 
