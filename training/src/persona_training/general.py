@@ -138,7 +138,8 @@ def repeats_itself(text: str) -> bool:
 def _whole(reply: str, replier: TransformersReplier) -> str:
     """The reply; one that ran into the length limit loses its unfinished sentence, so that no row teaches to break off."""
     tokens = replier.tokenizer(reply, add_special_tokens=False)["input_ids"]
-    if len(tokens) < SAMPLING.max_new_tokens - 1:
+    # Read back, a text may take far fewer tokens than it was written in: only one well below the limit surely ended by itself.
+    if len(tokens) < SAMPLING.max_new_tokens // 2:
         return reply
     end = max(reply.rfind(mark) for mark in SENTENCE_ENDS)
     return reply[: end + 1].strip()
