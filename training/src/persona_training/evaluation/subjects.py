@@ -18,6 +18,10 @@ Backend = Literal["transformers", "ollama", "openai"]
 _WEEK_TAG = re.compile(r"^(?P<name>[\w./-]+):week(?P<week>\d{1,2})$")
 
 
+class UnknownModelError(AdapterError):
+    """Nothing is called what was asked for, or nobody serves it."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """One model of a comparison.
@@ -101,7 +105,8 @@ def find_subject(
         adapter_of_tag: the adapter a tag was deployed from, or None.
 
     Raises:
-        AdapterError: nothing is known under that name, or not for the backend asked for.
+        UnknownModelError: nothing is known under that name, or not for the backend asked for.
+        AdapterError: what is known is damaged.
     """
     folder = find_adapter(name, adapters_dir)
     if folder is not None and wanted != "ollama":
@@ -118,7 +123,9 @@ def find_subject(
             name, "ollama", home, read_adapter(home) if home else None, f"Ollama serves the tag {name}, {told}"
         )
     if wanted == "ollama":
-        raise AdapterError(f"Ollama does not serve a model called {name!r}, or does not answer. See `ollama list`.")
+        raise UnknownModelError(
+            f"Ollama does not serve a model called {name!r}, or does not answer. See `ollama list`."
+        )
     week = week_of_tag(name)
     weekly = newest_adapter_of_week(adapters_dir, week) if week is not None else None
     if weekly is not None:
@@ -127,9 +134,9 @@ def find_subject(
     raise _nobody(name, adapters_dir)
 
 
-def _nobody(name: str, adapters_dir: Path) -> AdapterError:
+def _nobody(name: str, adapters_dir: Path) -> UnknownModelError:
     known = ", ".join(manifest["adapter_id"] for _, manifest in list(adapters_in(adapters_dir))[:6]) or "none yet"
-    return AdapterError(
+    return UnknownModelError(
         f"Nothing is called {name!r}: not an adapter in {adapters_dir} ({known}), and no reachable Ollama serves it."
     )
 

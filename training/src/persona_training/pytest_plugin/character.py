@@ -108,7 +108,7 @@ class Persona:
         return Surely(f"rate of {name}", value, low, high, REPLIES, len(rows), seen)
 
     def measure(self, name: str) -> Surely:
-        """One of the gate's metrics on her replies to the whole battery, by its name: "assistant_tone", "facts", ….
+        """One of the gate's metrics on her replies to the whole battery, by its name: "assistant_tone", "core_facts", ….
 
         The interval is that of `rate` where every reply has it or not, because a bootstrap of replies that are all alike
         has no width; else the gate's own, a bootstrap over whole prompts. Nobody is compared with: what needs the base model

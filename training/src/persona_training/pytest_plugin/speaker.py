@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_training.errors import AdapterError, PersonaTrainingError
+from persona_training.errors import PersonaTrainingError
 from persona_training.evaluation.cast import Cast, her_replies
-from persona_training.evaluation.subjects import Backend
+from persona_training.evaluation.subjects import Backend, UnknownModelError
 from persona_training.generation import Replier
 
 if TYPE_CHECKING:
@@ -76,34 +76,14 @@ def find_speaker(model: str, *, backend: Backend | None, system_prompt: str | No
 
 def _cast(request: Request, settings: Settings, display: Display) -> Cast:
     """Everything the gate would know of that model, without anybody to compare it with."""
+    from persona_training.evaluation.gate import find_cast
+    from persona_training.evaluation.openai_replier import OpenAIServer
     from persona_training.evaluation.service import MemoryService
-
-    service = MemoryService(settings)
-    if request.backend == "openai":
-        from persona_training.evaluation.cast_of_tags import cast_of_server, openai_subject
-        from persona_training.evaluation.openai_replier import OpenAIServer
-
-        server = OpenAIServer()
-        named = openai_subject(request, settings, server)
-        display.fact("candidate", f"{named.name}, by {named.backend}: {named.reason}")
-        return cast_of_server(request, named, settings, server, service, display)
-    from persona_training.evaluation.cast_of_adapters import cast_of_adapters
-    from persona_training.evaluation.cast_of_tags import cast_of_tags
-    from persona_training.evaluation.subjects import find_subject
     from persona_training.ollama.tags import OllamaTags
 
+    server = OpenAIServer() if request.backend == "openai" else None
     tags = OllamaTags(settings.adapters_dir)
     try:
-        subject = find_subject(
-            request.model,
-            settings.adapters_dir,
-            wanted=request.backend,
-            tag_is_served=tags.serves,
-            adapter_of_tag=tags.adapter_of,
-        )
-    except AdapterError as error:
-        raise AdapterError(f"{error.message} {NOWHERE}") from error
-    display.fact("candidate", f"{subject.name}, by {subject.backend}: {subject.reason}")
-    if subject.backend == "ollama":
-        return cast_of_tags(request, subject, settings, tags, display)
-    return cast_of_adapters(request, subject, settings, service, display)
+        return find_cast(request, settings, tags, server, MemoryService(settings), display)
+    except UnknownModelError as error:
+        raise UnknownModelError(f"{error.message} {NOWHERE}") from error
