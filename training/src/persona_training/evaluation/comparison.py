@@ -212,7 +212,8 @@ def noise(values: Values, metric: Metric, draws: Draws) -> float | None:
     """How far two hearings of one voice lie apart by chance: half-width of the 90 % interval; None for one sample.
 
     Of the 90 % interval however many looks share the 5 %, because margins were set against that one. The odd samples are
-    compared with the even ones; each half has fewer samples than a real comparison, so its noise is scaled to as many as there are.
+    compared with the even ones; each half has fewer samples than a real comparison, so its noise is scaled to as many as there
+    are.
     """
     samples = values.shape[1]
     if samples < 2:
