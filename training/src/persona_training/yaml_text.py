@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+if TYPE_CHECKING:
+    _Safe = yaml.SafeLoader
+else:  # the one in C reads the shipped battery in a tenth of the time; a few builds of PyYAML lack it
+    _Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Strict(yaml.SafeLoader):
+
+class _Strict(_Safe):
     """PyYAML's safe loader, but a key stands in a mapping once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -33,4 +38,7 @@ def read_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is none, or a key stands twice in one mapping; the message names the line.
     """
-    return yaml.load(text, Loader=_Strict)  # noqa: S506  (a safe loader: it makes plain values only)
+    try:
+        return yaml.load(text, Loader=_Strict)  # noqa: S506  (a safe loader: it makes plain values only)
+    except ValueError as error:  # what looks like a date and is none, such as 2026-13-45
+        raise yaml.YAMLError(str(error)) from error

@@ -165,7 +165,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     [
         ({"f.yaml": "a: ["}, r"f\.yaml is not valid YAML"),
         ({"f.yaml": "just words"}, r"f\.yaml must be a mapping"),
-        ({"f.yaml": "name: a\nname: b\n"}, r"the key `name` is there twice"),
+        ({"f.yaml": "name: a\nname: b\n"}, r"the key 'name' stands there twice"),
         ({"f.yaml": "version: 2026-13-45\n"}, r"f\.yaml is not valid YAML"),
         ({"f.yaml": {"name": "x", "extends": "nobody"}}, r"No shipped battery is called 'nobody'.*casiopy"),
         ({"f.yaml": {"name": "x", "extends": "gone.yaml"}}, r"No battery file at .*gone\.yaml"),

@@ -125,5 +125,8 @@ def test_a_missing_or_broken_file_is_said_so(tmp_path: Path) -> None:
     broken.write_text("lora:\n  r: 8\n  alpha: 16\n  r: 64\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"the key 'r' stands there twice(.|\n)*line 4"):
         read_recipe(broken)
+    broken.write_text("name: 2026-13-45\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        read_recipe(broken)
     with pytest.raises(RecipeError, match="No configuration"):
         read_recipe(tmp_path / "none.yaml")

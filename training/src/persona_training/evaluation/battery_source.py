@@ -17,18 +17,14 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.exceptions import best_match
 
 from persona_training.errors import PersonaTrainingError
-
-if TYPE_CHECKING:
-    _Loader = yaml.SafeLoader
-else:  # the one in C reads the shipped battery in a tenth of the time; a few builds of PyYAML lack it
-    _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from persona_training.yaml_text import read_yaml
 
 SUFFIXES = (".yaml", ".yml")
 # Lists whose members have a name, and the key it is under; lists of bare words; single values.
@@ -149,8 +145,8 @@ def _part(file: Traversable) -> Part:
     except (OSError, UnicodeDecodeError) as error:
         raise BatteryError(f"{file} cannot be read: {error}. It has to be a readable text file in UTF-8.") from error
     try:
-        keys = yaml.load(content, Loader=_OneOfEach)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
+        keys = read_yaml(content)
+    except yaml.YAMLError as error:
         raise BatteryError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(keys, dict):
         raise BatteryError(f"{file} must be a mapping with keys such as name, markers and probes.")
@@ -161,18 +157,6 @@ def _part(file: Traversable) -> Part:
         if marker["band"][0] > marker["band"][1]:
             raise BatteryError(f"{file}: markers, {marker['name']}, band: the lower share comes first.")
     return Part(str(file), content, keys)
-
-
-class _OneOfEach(_Loader):
-    """YAML lets the second of two equal keys win in silence; here it is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key `{key.value}` is there twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 @cache

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from persona_training.evaluation.words import plain
 from persona_training.probes.clozes import Asker
 from persona_training.probes.errors import ProbesError
+from persona_training.yaml_text import read_yaml
 
 LANGUAGES = ("es", "en")
 
@@ -57,7 +56,7 @@ def load_template(language: str, name: str = "") -> Template:
             f"There is no template for the language {language!r}. Give --language es or en for the one she is addressed in."
         )
     file = resources.files("persona_training.probes") / "templates" / f"{language}.yaml"
-    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    raw = read_yaml(file.read_text(encoding="utf-8"))
     return Template(
         language=language,
         viewer=raw["viewer"],
