@@ -180,7 +180,10 @@ def join(adapters: Path, names: list[str], base: str = "c" * 64) -> Path:
     content = {
         "schema": "casiopy/joined-v1",
         "base_model": {"name": "base", "sha256": base},
-        "layers": [{"adapter_id": name, "layer": 3 if "skill" in name else 2, "weight": 1.0} for name in names],
+        "layers": [
+            {"adapter_id": name, "layer": 3 if "skill" in name else 2, "weights_sha256": "e" * 64, "weight": 1.0}
+            for name in names
+        ],
         "weights": {"file": "w", "sha256": hashlib.sha256(str(names).encode()).hexdigest()},
     }
     (folder / "joined.json").write_text(json.dumps(content), encoding="utf-8")

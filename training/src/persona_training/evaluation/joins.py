@@ -12,6 +12,8 @@ from persona_training.adapters import JOINED_FILE
 from persona_training.errors import AdapterError
 from persona_training.hashing import sha256_file
 
+_PIN = ("adapter_id", "layer", "weights_sha256", "weight")
+
 
 @dataclass(frozen=True)
 class Join:
@@ -20,7 +22,7 @@ class Join:
     Attributes:
         folder: where it lies.
         base_model: name and sha256 of the base.
-        layers: adapter_id, layer and weight of each, lowest first.
+        layers: adapter_id, layer, weights_sha256 and weight of each, lowest first.
         weights_sha256: of the joined weights, checked.
     """
 
@@ -33,7 +35,7 @@ class Join:
     def names(self) -> str:
         """The layers' ids, with the weight of each that is not whole."""
         return " + ".join(
-            str(layer["adapter_id"]) + (f" x {layer['weight']:g}" if layer.get("weight", 1) != 1 else "")
+            str(layer["adapter_id"]) + (f" x {layer['weight']:g}" if layer["weight"] != 1 else "")
             for layer in self.layers
         )
 
@@ -43,7 +45,7 @@ class Join:
         Raises:
             AdapterError: that layer is gone.
         """
-        below = [layer for layer in self.layers[:-1] if layer.get("layer") != 3]
+        below = [layer for layer in self.layers[:-1] if layer["layer"] != 3]
         if not below:
             return None, "one layer alone: it must rise above the base model"
         ground = adapters_dir / str(below[-1]["adapter_id"])
@@ -83,13 +85,13 @@ def read_join(folder: Path) -> Join:
         AdapterError: damaged, of an unknown schema, or changed since.
     """
     path = folder / JOINED_FILE
-    again = "Join its layers afresh with `casiopy join`."
+    again = "Delete that folder and join again with `casiopy join`."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != "casiopy/joined-v1":
             raise ValueError(f"its schema is {content['schema']}")
         base = {key: str(content["base_model"][key]) for key in ("name", "sha256")}
-        layers = tuple({**layer, "adapter_id": str(layer["adapter_id"])} for layer in content["layers"])
+        layers = tuple({key: layer[key] for key in _PIN} for layer in content["layers"])
         weights, sha256 = folder / str(content["weights"]["file"]), str(content["weights"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterError(f"{path} cannot be read as a join ({type(error).__name__}: {error}). {again}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 
 from persona_training.adapters import JOINED_FILE, Manifest, adapters_in, finished_adapter, read_adapter
 from persona_training.errors import AdapterError
+from persona_training.evaluation.joins import read_join
 from persona_training.evaluation.subjects import newest_adapter_of_week
-from persona_training.hashing import sha256_file
 from persona_training.joining import Weighted, layers_to_join
 from persona_training.parents import adapter_folder
 
@@ -86,10 +85,10 @@ class Layers:
             return self.top, str(self.manifest["weights"]["sha256"])
         if not (self.join / JOINED_FILE).is_file():
             return self.join, None
-        joined = _read_join(self.join)
-        if joined["layers"] != self.pins:
+        joined = read_join(self.join)
+        if list(joined.layers) != self.pins:
             raise AdapterError(f"The join in {self.join} was made of other weights. Delete that folder and join again.")
-        return self.join, str(joined["weights"]["sha256"])
+        return self.join, joined.weights_sha256
 
     def how_to_judge(self) -> str:
         """The commands that make the gate judge exactly these layers."""
@@ -129,7 +128,7 @@ def layers_of_adapter(adapters_dir: Path, named: str, skills: Sequence[str] = ()
         return _layers(folder, adapters_dir, skills)
     if skills:
         raise AdapterError(f"{folder.name} is a join already; name its week with --week or --adapter, and every skill.")
-    pins = _read_join(folder)["layers"]
+    pins = list(read_join(folder).layers)
     tops = [pin for pin in pins if pin["layer"] < 3]
     beside = [Weighted(adapters_dir / pin["adapter_id"], pin["weight"]) for pin in pins if pin["layer"] == 3]
     if not tops:
@@ -161,20 +160,6 @@ def _skill(named: str, adapters_dir: Path) -> Weighted:
         if manifest["layer"] == 3 and manifest["status"] == "finished" and name == skill_name(manifest):
             return Weighted(folder, loudness)
     return Weighted(adapter_folder(name, adapters_dir), loudness)
-
-
-def _read_join(folder: Path) -> dict[str, Any]:
-    path = folder / JOINED_FILE
-    try:
-        joined: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        weights = folder / joined["weights"]["file"]
-        intact = sha256_file(weights) == joined["weights"]["sha256"]
-        complete = all({"adapter_id", "layer", "weights_sha256", "weight"} <= pin.keys() for pin in joined["layers"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AdapterError(f"{path} cannot be read ({error}). Delete that folder and join again.") from error
-    if not (intact and complete):
-        raise AdapterError(f"The join in {folder} changed after it was written. Delete that folder and join again.")
-    return joined
 
 
 def skill_name(manifest: Manifest) -> str:
