@@ -95,10 +95,15 @@ def _is_battery(entry: Traversable) -> bool:
     return entry.name.endswith(".yaml") if entry.is_file() else not entry.name.startswith(("_", "."))
 
 
+def is_bare_word(source: str) -> bool:
+    """Does it look like the name of a shipped battery, and not like a path?"""
+    return not source.endswith(SUFFIXES) and "/" not in source and "\\" not in source
+
+
 def _find(source: str | Path, beside: Path | None = None) -> Traversable:
     """A bare word is the name of a shipped battery; anything else is a path, relative to `beside` where that is given."""
     text = str(source)
-    if not text.endswith(SUFFIXES) and "/" not in text and "\\" not in text:
+    if is_bare_word(text):
         for entry in (_shipped() / text, _shipped() / f"{text}.yaml"):
             if text.strip(".") and (entry.is_dir() or entry.is_file()):
                 return entry

@@ -178,7 +178,8 @@ def _show_counts(console: Console, battery: Battery) -> None:
 
 
 def _marks(battery: str) -> int:
-    from persona_training.probes.draft import LOOK, SUFFIXES
+    from persona_training.evaluation.battery_source import SUFFIXES
+    from persona_training.probes.draft import LOOK
 
     path = Path(battery)
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []

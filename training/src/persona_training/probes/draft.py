@@ -13,10 +13,10 @@ import yaml
 
 from persona_training.errors import StorageError
 from persona_training.evaluation.battery import Battery, load_battery
+from persona_training.evaluation.battery_source import SUFFIXES
 from persona_training.probes.errors import ProbesError
 
 LOOK = "LOOK:"
-SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)

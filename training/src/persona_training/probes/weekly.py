@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from persona_training.evaluation.battery import Battery
+from persona_training.evaluation.battery_source import is_bare_word
 from persona_training.evaluation.words import plain, words
 from persona_training.personal_data import find_personal_data
 from persona_training.probes.clozes import GAP, Asker, Question, names_in
-from persona_training.probes.draft import SUFFIXES, Draft, Item
+from persona_training.probes.draft import Draft, Item
 from persona_training.probes.errors import ProbesError
 from persona_training.probes.habits import find_habits
 from persona_training.probes.references import Pool
@@ -85,7 +86,7 @@ def question_of(fact: Fact, asker: Asker) -> Question | None:
 def extends_from(base: str, output: Path) -> str:
     """How a file in `output`'s folder names the battery: a bare word is a shipped one, anything else a path, which is
     relative to that folder."""
-    if not base.endswith(SUFFIXES) and "/" not in base and "\\" not in base:
+    if is_bare_word(base):
         return base
     path = Path(os.path.relpath(base, output.parent)).as_posix()
-    return path if path.endswith(SUFFIXES) or "/" in path else f"./{path}"
+    return f"./{path}" if is_bare_word(path) else path
