@@ -32,6 +32,7 @@ from persona_training.evaluation.report import (
     build_report,
     write_report,
 )
+from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.transcript import Transcript
 
 HOSTILE = "<script>alert('x')</script> & \"mortal\" 🎮"
@@ -50,14 +51,15 @@ def battery(battery: Battery) -> Battery:
 def make_report(battery: Battery, *, compared: bool, damaged: bool) -> Report:
     exam = Exam(battery, battery.probes, dialogues=TALKS)
     said = voices(battery, compared=compared, damaged=damaged)
-    golden = Named("pinned", "personality-20260101T190000", "b" * 64) if compared else None
+    named: dict[VoiceName, Named] = {"candidate": Named("episodic", "episodic-2026-w05-20260201T190000", "a" * 64)}
+    if compared:
+        named["reference"] = Named("personality", "personality-20260101T190000", "b" * 64)
+        named["golden"] = Named("pinned", "personality-20260101T190000", "b" * 64)
     return build_report(
         Setting(battery, battery.probes, 2, 7, "transformers", SERVED, "a test", TALKS),
         said,
         judge(exam, said, seed=7),
-        candidate=Named("episodic", "episodic-2026-w05-20260201T190000", "a" * 64),
-        reference=Named("personality", "personality-20260101T190000", "b" * 64) if compared else None,
-        golden=golden,
+        named=named,
         floor="tiny",
         now=datetime(2026, 2, 1, 19, 5, tzinfo=UTC),
     )
@@ -145,8 +147,7 @@ def test_voices_heard_a_different_number_of_times_stand_side_by_side_as_far_as_b
         Setting(battery, probes, 2, 7, "ollama", SERVED, "a test"),
         said,
         judge(Exam(battery, probes), said, seed=7),
-        candidate=Named("candidate"),
-        reference=Named("reference"),
+        named={"candidate": Named("candidate"), "reference": Named("reference")},
         floor="tiny",
     )
     assert len(report["replies"]) == 18

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from persona_training.evaluation import gate as gate_module
+from persona_training.evaluation import rescoring
 from persona_training.evaluation.command import gate
 from persona_training.evaluation.pins import pin_golden
 from persona_training.ollama.command import deploy
@@ -32,7 +33,8 @@ def served(house: House, ollama: StandInOllama, monkeypatch: pytest.MonkeyPatch,
     }.items():
         monkeypatch.setenv(name, str(value))
     # The sentence embedding is tested where it lives.
-    monkeypatch.setattr(gate_module, "find_embedding", lambda say: None)
+    for module in (gate_module, rescoring):
+        monkeypatch.setattr(module, "find_embedding", lambda say: None)
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("Eres Casiopy.", encoding="utf-8")
     for adapter in (LAYER_1, LAYER_2):
@@ -90,5 +92,9 @@ def test_a_tag_with_a_skill_beside_it_is_not_its_adapter(served: House, ollama: 
     result = hear("--prompts", "5", "--smoke", "--save-report", "--baseline", "none")
     assert f"deployed from {LAYER_2} with skill-chess beside it" in result.output
     assert "Not registered" in result.output
-    report = json.loads((served.settings.adapters_dir / "tags" / "casiopy-week05" / "summary.json").read_text("utf-8"))
+    folder = served.settings.adapters_dir / "tags" / "casiopy-week05"
+    report = json.loads((folder / "summary.json").read_text("utf-8"))
     assert (report["candidate"]["adapter_id"], report["candidate"]["weights_sha256"]) == (None, None)
+    again = CliRunner().invoke(gate, ["--rescore", str(folder / "results.jsonl"), "--save-report"])
+    assert "Not registered" in again.output
+    assert json.loads((folder / "summary.json").read_text("utf-8"))["candidate"] == report["candidate"]

@@ -46,7 +46,7 @@ def cast_of_tags(request: Request, subject: Subject, settings: Settings, tags: T
     local = _Local(subject, settings)
 
     def voice(tag: str, name: VoiceName) -> Voice:
-        behind = None if name == "floor" else tags.adapter_of(tag)
+        behind = None if name == "floor" or _skills_beside(tag, settings, tags) else tags.adapter_of(tag)
         folder = find_adapter(behind, settings.adapters_dir) if behind else None
         weights, missing = local.weights(tag, folder, floor=name == "floor")
         identity = {"in": "ollama", "digest": tags.digest_of(tag)}
@@ -72,13 +72,18 @@ def cast_of_tags(request: Request, subject: Subject, settings: Settings, tags: T
 
 def with_skills(subject: Subject, settings: Settings, tags: Tags) -> Subject:
     """The subject, without its adapter where the tag serves skills beside it: what is heard then is not the adapter alone."""
-    digest = tags.digest_of(subject.name) if subject.backend == "ollama" else None
-    entry = deployed_as(settings.adapters_dir, digest) if digest else None
-    skills = (entry or {}).get("skills") or []
+    skills = _skills_beside(subject.name, settings, tags) if subject.backend == "ollama" else []
     if not skills:
         return subject
-    reason = f"{subject.reason} with {', '.join(map(str, skills))} beside it"
+    reason = f"{subject.reason} with {', '.join(skills)} beside it"
     return replace(subject, folder=None, manifest=None, reason=reason)
+
+
+def _skills_beside(tag: str, settings: Settings, tags: Tags) -> list[str]:
+    """The skills that a tag serves with its adapter; its weights are then not the adapter's alone."""
+    digest = tags.digest_of(tag)
+    entry = deployed_as(settings.adapters_dir, digest) if digest else None
+    return [str(skill) for skill in (entry or {}).get("skills") or []]
 
 
 def openai_subject(request: Request, settings: Settings, server: OpenAIServer) -> Subject:
@@ -200,7 +205,8 @@ def _golden_tag(request: Request, settings: Settings, tags: Tags) -> tuple[str |
         return None, why
     for entry in reversed(entries(settings.adapters_dir)):
         tag = str(entry.get("tag"))
-        if entry.get("adapter_id") == folder.name and tags.adapter_of(tag) == folder.name:
+        alone = not _skills_beside(tag, settings, tags)
+        if entry.get("adapter_id") == folder.name and tags.adapter_of(tag) == folder.name and alone:
             return tag, f"made of {folder.name}, {why}"
     return None, f"{folder.name} ({why}) is not served under any tag; deploy it under one to have it heard"
 

@@ -21,7 +21,7 @@ from persona_training.evaluation.outcome import save, show
 from persona_training.evaluation.replies import SERVED
 from persona_training.evaluation.report import Named, Report, Setting, build_report
 from persona_training.evaluation.request import Request, Tags
-from persona_training.evaluation.results import lines_of, setting_line
+from persona_training.evaluation.results import VoiceName, lines_of, setting_line
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import Subject, find_subject
 from persona_training.evaluation.transcript import Transcript
@@ -53,7 +53,6 @@ def run_gate(
     exam = Exam(plan.battery, plan.probes, plan.dialogues, her_replies(cast.datasets), embed)
     hearing = Hearing(plan, cast.voices, settings, display)
     said, judgement = _hear(request, hearing, exam, cast)
-    golden, reference = (cast.voices.get(name) for name in ("golden", "reference"))
     setting = Setting(
         plan.battery,
         plan.probes,
@@ -64,19 +63,13 @@ def run_gate(
         cast.prompt.origin,
         plan.dialogues,
     )
-    report = build_report(
-        setting,
-        said,
-        judgement,
-        candidate=Named(request.model, cast.subject.adapter_id, cast.subject.weights_sha256),
-        reference=None if reference is None else reference.named,
-        golden=None if golden is None else golden.named,
-        floor=cast.floor_name,
-    )
+    named = {name: voice.named for name, voice in cast.voices.items()}
+    named["candidate"] = Named(request.model, cast.subject.adapter_id, cast.subject.weights_sha256)
+    report = build_report(setting, said, judgement, named=named, floor=cast.floor_name)
     show(judgement, display)
     if request.save_report:
         folder = report_folder(request, cast.subject, settings)
-        save(folder, report, _lines(plan, cast, said, report), cast.subject.adapter_id, service, display)
+        save(folder, report, _lines(plan, cast, named, said, report), cast.subject.adapter_id, service, display)
     hearing.forget_what_may_change()
     return report
 
@@ -146,12 +139,14 @@ def _hear(request: Request, hearing: Hearing, exam: Exam, cast: Cast) -> tuple[d
     return said, last[0] if last else look(said, 1)
 
 
-def _lines(plan: Plan, cast: Cast, said: Mapping[str, Transcript], report: Report) -> list[dict[str, object]]:
+def _lines(
+    plan: Plan, cast: Cast, named: Mapping[VoiceName, Named], said: Mapping[str, Transcript], report: Report
+) -> list[dict[str, object]]:
     first = setting_line(
         plan.battery,
         plan.probes,
         plan.dialogues,
-        voices={name: voice.named.as_dict() for name, voice in cast.voices.items()},
+        voices={name: who.as_dict() for name, who in named.items()},
         floor=cast.floor_name,
         seed=plan.seed,
         backend=cast.subject.backend,

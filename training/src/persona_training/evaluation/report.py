@@ -26,6 +26,7 @@ from persona_training.evaluation.judgement import Finding, Judgement
 from persona_training.evaluation.junit import write_junit
 from persona_training.evaluation.markers import marker_count
 from persona_training.evaluation.page import write_page
+from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.transcript import Transcript
 from persona_training.generation import Sampling
 
@@ -68,21 +69,28 @@ def build_report(
     said: Mapping[str, Transcript],
     judgement: Judgement,
     *,
-    candidate: Named,
-    reference: Named | None,
+    named: Mapping[VoiceName, Named],
     floor: str,
-    golden: Named | None = None,
     now: datetime | None = None,
 ) -> Report:
-    """Every figure of a judgement in the report's shape; numbers that cannot be JSON (infinities) become null."""
+    """Every figure of a judgement in the report's shape; numbers that cannot be JSON (infinities) become null.
+
+    Args:
+        setting: how the voices were asked.
+        said: what they said.
+        judgement: of that.
+        named: who the voices are, at least the candidate.
+        floor: the base, or what stood in for it.
+        now: for tests.
+    """
     created = now or datetime.now(UTC)
     return {
         "schema": "casiopy/report-v1",
         "report_id": f"report-{created:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}",
-        "candidate": candidate.as_dict(),
-        "reference": None if reference is None else reference.as_dict(),
-        "golden": None if golden is None else golden.as_dict(),
+        "candidate": named["candidate"].as_dict(),
+        "reference": named["reference"].as_dict() if "reference" in named else None,
+        "golden": named["golden"].as_dict() if "golden" in named else None,
         "floor": {"name": floor},
         "battery": _battery(setting),
         "seed": setting.seed,

@@ -61,11 +61,9 @@ def rescore(
     match = _match(heard, load_battery(battery), display)
     samples = _samples(heard, match.probes)
     said: dict[str, Transcript] = {voice: _transcript(voice, heard, match, samples) for voice in heard.voices}
-    training_replies = _training_replies(heard, settings, display)
-    embed = find_embedding(lambda why: display.fact("note", why))
     looks = int(heard.setting["looks"])
     judgement = judge(
-        Exam(match.battery, match.probes, match.dialogues, training_replies, embed),
+        _exam(heard, match, settings, display),
         said,
         seed=int(heard.setting["seed"]),
         system_prompt=str(heard.setting.get("system_prompt", "")),
@@ -73,15 +71,8 @@ def rescore(
         looks=looks,
     )
     named = {voice: _named(heard, voice) for voice in heard.voices}
-    report = build_report(
-        _setting(heard, match, samples),
-        said,
-        judgement,
-        candidate=named["candidate"],
-        reference=named.get("reference"),
-        golden=named.get("golden"),
-        floor=str(heard.setting["floor"]),
-    )
+    floor = str(heard.setting["floor"])
+    report = build_report(_setting(heard, match, samples), said, judgement, named=named, floor=floor)
     show(judgement, display)
     if save_report:
         folder = output_dir or results.parent
@@ -173,14 +164,15 @@ def _named(heard: Heard, voice: VoiceName) -> Named:
     return Named(str(who["name"]), who.get("adapter_id"), who.get("weights_sha256"))
 
 
-def _training_replies(heard: Heard, settings: Settings, display: Display) -> list[str]:
+def _exam(heard: Heard, match: Match, settings: Settings, display: Display) -> Exam:
     found, missing = datasets_of(
         [{"adapter_id": "the candidate", "dataset": {"export_id": name}} for name in heard.setting.get("exports", ())],
         settings.exports_dir,
     )
     for note in missing:
         display.fact("note", note)
-    return her_replies(found)
+    embed = find_embedding(lambda why: display.fact("note", why))
+    return Exam(match.battery, match.probes, match.dialogues, her_replies(found), embed)
 
 
 def _setting(heard: Heard, match: Match, samples: int) -> Setting:
