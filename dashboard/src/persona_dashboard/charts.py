@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from persona_dashboard.file_shapes import Comparison, Measure, Metric
+from persona_dashboard.adapter_shapes import Metric
 from persona_dashboard.language import Numerals
+from persona_dashboard.report_shapes import Comparison, Measure
 from persona_dashboard.service_shapes import DayCount, ScoreBin
 
 LINE_HEIGHT = 240

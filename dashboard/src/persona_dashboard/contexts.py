@@ -9,18 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from persona_dashboard.adapter_shapes import AdapterManifest
 from persona_dashboard.charts import BarChart, Held, LineChart
+from persona_dashboard.dataset_shapes import DatasetManifest, DatasetRow
 from persona_dashboard.deployment_log import LiveChange, LiveTag
-from persona_dashboard.file_shapes import (
-    AdapterManifest,
-    DatasetManifest,
-    DatasetRow,
-    GateReport,
-    Measure,
-    Replies,
-)
 from persona_dashboard.lineage import Constellation
 from persona_dashboard.memory_client import ServiceProblem
+from persona_dashboard.report_shapes import GateReport, Measure, Replies
 from persona_dashboard.run_store import Run
 from persona_dashboard.service_shapes import (
     CoreMemoryEntry,

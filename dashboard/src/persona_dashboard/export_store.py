@@ -6,7 +6,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
-from persona_dashboard.file_shapes import DatasetManifest, DatasetRow
+from persona_dashboard.dataset_shapes import DatasetManifest, DatasetRow
 from persona_dashboard.folder import Folder, Reading
 
 SAMPLE_LINES = 40

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from flask import url_for
 
+from persona_dashboard.adapter_shapes import AdapterManifest
 from persona_dashboard.contexts import Version
 from persona_dashboard.doors import doors, numerals, words
-from persona_dashboard.file_shapes import AdapterManifest
 from persona_dashboard.lineage import Constellation, Link, constellation
 from persona_dashboard.service_shapes import Deployment, Lineage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from persona_dashboard.file_shapes import Metric
+from persona_dashboard.adapter_shapes import Metric
 
 
 @dataclass

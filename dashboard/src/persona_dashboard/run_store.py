@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from persona_dashboard.file_shapes import AdapterManifest, GateReport, RunHeartbeat
+from persona_dashboard.adapter_shapes import AdapterManifest, RunHeartbeat
 from persona_dashboard.folder import Folder, Reading
 from persona_dashboard.metrics_tail import MetricsTail
+from persona_dashboard.report_shapes import GateReport
 
 # Training rewrites run.json at least every 5 s; six missed beats are no longer a busy disk.
 DEAD_AFTER_SECONDS = 30.0

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from persona_dashboard import create_app
-from persona_dashboard.file_shapes import AdapterManifest, DatasetManifest, GateReport, Metric, RunHeartbeat
+from persona_dashboard.adapter_shapes import AdapterManifest, Metric, RunHeartbeat
+from persona_dashboard.dataset_shapes import DatasetManifest
+from persona_dashboard.report_shapes import GateReport
 from persona_dashboard.service_shapes import Shape
 from places import DATASET, RUNNING, TRAINED
 from seam_files import write_everything

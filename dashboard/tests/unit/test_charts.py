@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from persona_dashboard.adapter_shapes import Metric
 from persona_dashboard.charts import (
     BAR_HEIGHT,
     CURVE_WIDTH,
@@ -24,8 +25,8 @@ from persona_dashboard.charts import (
     whisker,
     whiskers,
 )
-from persona_dashboard.file_shapes import Measure, Metric
 from persona_dashboard.language import Numerals
+from persona_dashboard.report_shapes import Measure
 from persona_dashboard.service_shapes import DayCount
 
 ENGLISH = Numerals("en")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from persona_dashboard.blueprints.gate import change
 from persona_dashboard.export_store import ExportStore, parse_rows
-from persona_dashboard.file_shapes import Replies
 from persona_dashboard.lineage import Link, constellation
+from persona_dashboard.report_shapes import Replies
 from persona_dashboard.run_store import RunStore
 from seam_files import append_metrics, write_adapter, write_export, write_run
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from persona_dashboard.charts import score_bins, score_chart
 from persona_dashboard.contexts import ExportPage, ExportRow, ExportsPage, FunnelStage
+from persona_dashboard.dataset_shapes import DatasetManifest, DatasetRow, Stage
 from persona_dashboard.doors import doors, memory, numerals, show
 from persona_dashboard.export_store import parse_rows
-from persona_dashboard.file_shapes import DatasetManifest, DatasetRow, Stage
 from persona_dashboard.folder import NoSuchEntry, Reading
 from persona_dashboard.memory_client import Answer, ServiceRefused, asked, first_problem
 from persona_dashboard.service_shapes import ExportRecord

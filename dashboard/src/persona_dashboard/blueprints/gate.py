@@ -10,8 +10,8 @@ from flask.typing import ResponseReturnValue
 from persona_dashboard.charts import whiskers
 from persona_dashboard.contexts import ReportPage, ReportsPage
 from persona_dashboard.doors import doors, show
-from persona_dashboard.file_shapes import Replies
 from persona_dashboard.folder import NoSuchEntry
+from persona_dashboard.report_shapes import Replies
 from persona_dashboard.security import REPORT_POLICY
 
 blueprint = Blueprint("gate", __name__, url_prefix="/gate")

@@ -9,14 +9,16 @@ from pathlib import Path
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
+from persona_dashboard.adapter_shapes import Metric, RunHeartbeat
 from persona_dashboard.blueprints.exports import funnel_stages
 from persona_dashboard.blueprints.runs import run_figures
 from persona_dashboard.charts import score_bins, score_chart, whiskers
 from persona_dashboard.contexts import Light, PatternsPage
+from persona_dashboard.dataset_shapes import Stage
 from persona_dashboard.doors import numerals, show, words
-from persona_dashboard.file_shapes import Measure, Metric, RunHeartbeat, Stage
 from persona_dashboard.lineage import Link, constellation
 from persona_dashboard.metrics_tail import MetricsTail
+from persona_dashboard.report_shapes import Measure
 from persona_dashboard.run_store import Run
 
 blueprint = Blueprint("patterns", __name__, url_prefix="/patterns")

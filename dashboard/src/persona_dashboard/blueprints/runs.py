@@ -7,10 +7,10 @@ from collections.abc import Callable
 from flask import Blueprint, Response, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
+from persona_dashboard.adapter_shapes import Metric
 from persona_dashboard.charts import loss_chart, rate_chart
 from persona_dashboard.contexts import RunFigures, RunPage, RunsPage
 from persona_dashboard.doors import doors, numerals, show
-from persona_dashboard.file_shapes import Metric
 from persona_dashboard.folder import NoSuchEntry
 from persona_dashboard.live import follow
 from persona_dashboard.metrics_tail import MetricsTail
