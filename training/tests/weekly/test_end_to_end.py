@@ -275,8 +275,12 @@ def test_8_a_skill_is_judged_and_served_with_the_week_and_stays(house: House, mo
     [
         (["--week", "60"], 2, "60"),
         (["--week", "53", "--year", "2025"], 2, "has no ISO week 53"),
-        (["--battery", "nobody"], 1, "nobody"),
+        (["--battery", "nobody"], 2, "No shipped battery is called 'nobody'"),
         (["--quantize", "Q9"], 2, "Q9"),
+        (["--parent", "nobody"], 2, "--parent nobody: No adapter"),
+        (["--baseline", "nobody"], 2, "--baseline nobody: No adapter"),
+        (["--skill", "nobody=0.5"], 2, "--skill nobody=0.5: No adapter"),
+        (["--skill", "nobody=loud"], 2, "must be a number"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_done(flags: list[str], code: int, told: str) -> None:

@@ -61,7 +61,19 @@ def golden_of(request: Request, settings: Settings) -> tuple[Path | None, str]:
         return golden_folder(settings.adapters_dir)
     if request.golden == NONE:
         return None, "as asked"
-    return _named(request.golden, settings), "as asked"
+    return folder_of(request.golden, settings), "as asked"
+
+
+def folder_of(name: str, settings: Settings) -> Path:
+    """An adapter or join to compare with.
+
+    Raises:
+        AdapterError: there is none of that name.
+    """
+    folder = find_adapter(name, settings.adapters_dir) or find_join(name, settings.adapters_dir)
+    if folder is None:
+        raise AdapterError(f"No adapter {name!r} in {settings.adapters_dir} to compare with.")
+    return folder
 
 
 def _candidate(subject: Subject, settings: Settings) -> tuple[Path, Manifest | None]:
@@ -74,19 +86,12 @@ def _candidate(subject: Subject, settings: Settings) -> tuple[Path, Manifest | N
     return subject.folder, read_adapter(lowest) if (lowest / "manifest.json").is_file() else None
 
 
-def _named(name: str, settings: Settings) -> Path:
-    folder = find_adapter(name, settings.adapters_dir) or find_join(name, settings.adapters_dir)
-    if folder is None:
-        raise AdapterError(f"No adapter {name!r} in {settings.adapters_dir} to compare with.")
-    return folder
-
-
 def _reference(request: Request, subject: Subject, settings: Settings) -> tuple[Path | None, str]:
     if request.baseline is None:
         return default_baseline(subject, settings.adapters_dir)
     if request.baseline == NONE:
         return None, "as asked: it must rise above the base model"
-    return _named(request.baseline, settings), "as asked"
+    return folder_of(request.baseline, settings), "as asked"
 
 
 def _base(subject: Subject, request: Request, settings: Settings, display: Display) -> BaseModel:

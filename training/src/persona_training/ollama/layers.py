@@ -144,13 +144,17 @@ def _layers(folder: Path, adapters_dir: Path, skills: Sequence[str]) -> Layers:
     return Layers(
         top=folder,
         manifest=finished_adapter(folder),
-        skills=tuple(_skill(named, adapters_dir) for named in skills),
+        skills=tuple(skill_named(named, adapters_dir) for named in skills),
         adapters_dir=adapters_dir,
     )
 
 
-def _skill(named: str, adapters_dir: Path) -> Weighted:
-    """`NAME` or `NAME=WEIGHT`, where NAME is an adapter's id or a skill's own name: then its newest adapter."""
+def skill_named(named: str, adapters_dir: Path) -> Weighted:
+    """`NAME` or `NAME=WEIGHT`, where NAME is an adapter's id or a skill's own name: then its newest adapter.
+
+    Raises:
+        AdapterError: there is none, or the weight is no number.
+    """
     name, _, weight = named.partition("=")
     try:
         loudness = float(weight) if weight else 1.0

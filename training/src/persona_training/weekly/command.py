@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def week(
     chosen, why = chosen_week(number, year, now_here(), options["timezone"])
     given = {name: value for name, value in options.items() if value is not None}
     order, settings, display = Order(week=chosen, **given), Settings.from_env(), Display()
-    _check(order)
+    _check(order, settings)
     display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
     journal = read_journal(settings.adapters_dir, chosen, order.persona)
     stages = stages_of(order, settings, display, journal)[: -1 if no_deploy else None]
@@ -115,16 +116,32 @@ def stages_of(order: Order, settings: Settings, display: Display, journal: Journ
     ]
 
 
-def _check(order: Order) -> None:
-    """Refuse what the last stage would refuse, before hours are spent on those before it."""
+def _check(order: Order, settings: Settings) -> None:
+    """Refuse what a later stage would refuse, before hours are spent on those before it."""
+    from persona_training.errors import PersonaTrainingError
     from persona_training.evaluation.battery import load_battery
+    from persona_training.evaluation.cast_of_adapters import folder_of
+    from persona_training.evaluation.request import NONE
     from persona_training.gguf_export.k_quants import require_quantiser, storage_of
+    from persona_training.ollama.layers import skill_named
+    from persona_training.parents import adapter_folder
+    from persona_training.weekly.live import NO_SKILLS
 
-    load_battery(order.battery)
-    try:
-        require_quantiser(storage_of(order.quantize))
-    except ValueError as error:
-        raise click.UsageError(f"--quantize {order.quantize}: {error}") from error
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        ("--battery", order.battery, load_battery),
+        ("--quantize", order.quantize, lambda name: require_quantiser(storage_of(name))),
+    ]
+    if order.parent is not None:
+        checks.append(("--parent", order.parent, lambda name: adapter_folder(name, settings.adapters_dir)))
+    if order.baseline not in (None, NONE):
+        checks.append(("--baseline", str(order.baseline), lambda name: folder_of(name, settings)))
+    if order.skills != NO_SKILLS:
+        checks += [("--skill", named, lambda name: skill_named(name, settings.adapters_dir)) for named in order.skills]
+    for option, given, check in checks:
+        try:
+            check(given)
+        except (PersonaTrainingError, ValueError) as error:
+            raise click.UsageError(f"{option} {given}: {error}") from error
 
 
 def _carry_out(order: Order, settings: Settings, display: Display, stages: list[Stage], again: Any) -> int:
