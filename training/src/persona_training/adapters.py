@@ -21,14 +21,19 @@ Manifest = dict[str, Any]
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file atomically: readers see the old or the new one, never half of either.
+    """Replace a JSON file as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file atomically: readers see the old or the new one, never half of either.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
         with suppress(OSError):  # on a full disk the half that was written takes room from whoever tries next

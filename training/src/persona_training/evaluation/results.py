@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from persona_training.adapters import write_text
 from persona_training.errors import PersonaTrainingError, StorageError
 from persona_training.evaluation.battery import Battery, Dialogue, Probe
 from persona_training.evaluation.transcript import Transcript
@@ -135,16 +135,11 @@ def write_lines(path: Path, lines: Iterable[Line]) -> Path:
     Raises:
         StorageError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-        unfinished.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise StorageError(f"Cannot write {path}: {error.strerror}. Choose another --output-dir.") from error
+    write_text(path, "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
     return path
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from persona_training.adapters import write_json
+from persona_training.adapters import write_json, write_text
 from persona_training.errors import PersonaTrainingError, StorageError
 from persona_training.evaluation.battery import load_battery
 from persona_training.settings import Settings
@@ -161,12 +159,10 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> str:
         StorageError: the folder cannot be written.
     """
     text = as_markdown(report)
-    unfinished = folder / f".{MARKDOWN}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / MARKDOWN)
     except OSError as error:
-        raise StorageError(f"Cannot write {folder / MARKDOWN}: {error.strerror}.") from error
-    write_json(folder / JSON, json.loads(json.dumps(report)))
+        raise StorageError(f"Cannot write {folder}: {error.strerror}.") from error
+    write_text(folder / MARKDOWN, text)
+    write_json(folder / JSON, report)
     return text
