@@ -21,7 +21,6 @@ Facet = Literal[
 SHIPPED = "casiopy"
 FACETS: tuple[Facet, ...] = get_args(Facet)
 
-
 __all__ = [
     "FACETS",
     "SHIPPED",
@@ -73,6 +72,7 @@ class Dialogue:
         id: unique in its battery.
         mood: friendly, hostile or neutral: what kind of viewer this is.
         turns: the viewer's lines, in order; she answers each.
+        reply_language: the language her answers should be in; "any" is not judged.
     """
 
     id: str

@@ -170,7 +170,8 @@ def _parameters(sampling: Sampling, seed: int) -> dict[str, float | int]:
     return {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "top_k": sampling.top_k or -1,  # 0 means "all" here and in llama.cpp's -1; vLLM knows -1 in every version
+        "top_k": sampling.top_k
+        or -1,  # "all" is 0 here, anything below 1 in llama.cpp, and -1 in every version of vLLM
         "repetition_penalty": sampling.repetition_penalty,
         "repeat_penalty": sampling.repetition_penalty,
         "max_tokens": sampling.max_new_tokens,

@@ -14,11 +14,8 @@ from persona_training.evaluation.metrics.metric import Hearing, Metric, each
 from persona_training.evaluation.perplexity import losses
 from persona_training.evaluation.transcript import Transcript
 
-SIMILARITY_SAMPLES = (
-    1  # replies per probe that are embedded: one core takes 10 ms for each, and further ones say little more
-)
-
-
+# Replies per probe that are embedded: one core takes 10 ms for each, and further ones say little more.
+SIMILARITY_SAMPLES = 1
 _ROLE: tuple[Facet, ...] = ("style", "identity", "hostile", "friendly")  # whose forbidden phrases are another role's
 
 
