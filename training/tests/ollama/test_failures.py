@@ -55,6 +55,32 @@ def digests(ollama: StandInOllama) -> dict[str, str]:
     return {tag: str(model["digest"]) for tag, model in ollama.models.items()}
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_ctrl_c_while_names_move_moves_them_back(
+    house: House,
+    ollama: StandInOllama,
+    server: OllamaServer,
+    live: Any,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written, before = live(Form.MERGED), digests(ollama)
+    left = iter([False] * number + [True])
+    copy = server.copy
+
+    def interrupted(source: str, destination: str) -> None:
+        if next(left, False):
+            raise KeyboardInterrupt
+        copy(source, destination)
+
+    monkeypatch.setattr(server, "copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go(house, server, written)
+    after = digests(ollama)
+    after.pop("casiopy:candidate", None)
+    assert after == before
+
+
 @pytest.mark.parametrize(
     ("form", "kind"), [(Form.MERGED, "cut"), (Form.MERGED, "full_line"), (Form.MERGED, 400), (Form.ADAPTER, 500)]
 )

@@ -56,7 +56,7 @@ class Moved:
 
 
 def promote(server: OllamaServer, names: Names) -> Moved:
-    """Move the tag, `previous` and `latest` to their new models; on any failure move back what had moved.
+    """Move the tag, `previous` and `latest` to their new models; on any failure, and on Ctrl-C, move back what had moved.
 
     Raises:
         OllamaError: a step failed; every name is as it was, or the message says which is not.
@@ -120,14 +120,15 @@ def _forget(server: OllamaServer, tag: str) -> None:
 
 @contextmanager
 def _undone_on_failure(server: OllamaServer, spares: list[str]) -> Iterator[list[Callable[[], None]]]:
+    """Names that had moved are moved back, also after Ctrl-C."""
     undo: list[Callable[[], None]] = []
     try:
         yield undo
-    except OllamaError as failure:
+    except (OllamaError, KeyboardInterrupt) as failure:
         broken = [str(error) for error in (_failure_of(step) for step in reversed(undo)) if error is not None]
         if broken:
             raise OllamaError(
-                f"{failure.message} Moving back failed too ({'; '.join(broken)}). The models are still there under names "
+                f"{str(failure) or 'Stopped.'} Moving back failed too ({'; '.join(broken)}). The models are still there under names "
                 "that end in -before: restore them with `ollama cp`."
             ) from failure
         _sweep(server, spares)
