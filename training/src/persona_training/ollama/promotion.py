@@ -128,8 +128,8 @@ def _undone_on_failure(server: OllamaServer, spares: list[str]) -> Iterator[list
         broken = [str(error) for error in (_failure_of(step) for step in reversed(undo)) if error is not None]
         if broken:
             raise OllamaError(
-                f"{str(failure) or 'Stopped.'} Moving back failed too ({'; '.join(broken)}). The models are still there under names "
-                "that end in -before: restore them with `ollama cp`."
+                f"{str(failure) or 'Stopped.'} Moving back failed too ({'; '.join(broken)}). The models are still there "
+                "under names that end in -before: restore them with `ollama cp`."
             ) from failure
         _sweep(server, spares)
         raise
