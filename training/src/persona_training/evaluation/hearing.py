@@ -6,7 +6,7 @@ Whoever looks after each round may stop as soon as the verdict is certain. Every
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from persona_training.display import Display
@@ -18,7 +18,7 @@ from persona_training.evaluation.kept_replies import KeptVoice, open_kept, softw
 from persona_training.evaluation.loading import Models
 from persona_training.evaluation.losses import general_losses, persona_losses
 from persona_training.evaluation.progress import HearingBar
-from persona_training.evaluation.replies import ask_probes, hold_dialogues
+from persona_training.evaluation.replies import ask_probes, by_dialogue, hold_dialogues
 from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.transcript import Transcript
 from persona_training.generation import Replier
@@ -156,14 +156,13 @@ class Hearing:
 
     def _dialogues(self, kept: KeptVoice, sample: int, bar: HearingBar) -> list[list[str]]:
         plan = self._plan
-        held: list[list[str]] = [[] for _ in plan.dialogues]
-        turns = hold_dialogues(kept, plan.dialogues, sample=sample, seed=plan.seed, system_prompt=plan.told)
-        for turn, answers in enumerate(turns):
-            going_on = [own for own, dialogue in zip(held, plan.dialogues, strict=True) if turn < len(dialogue.turns)]
-            for own, answer in zip(going_on, answers, strict=True):
-                own.append(answer)
-            bar.heard(len(answers))
-        return held
+
+        def counted() -> Iterator[list[str]]:
+            for answers in hold_dialogues(kept, plan.dialogues, sample=sample, seed=plan.seed, system_prompt=plan.told):
+                bar.heard(len(answers))
+                yield answers
+
+        return by_dialogue(plan.dialogues, counted())
 
     def _losses(self, name: VoiceName) -> None:
         """Where the weights lie here; the serving paths do not tell how likely they find a given text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from persona_training.evaluation.battery import Dialogue, Probe
@@ -80,6 +80,16 @@ def hold_dialogues(
         yield answers
         for (talk, _), answer in zip(open_talks, answers, strict=True):
             talk.append(Message(role="assistant", content=answer))
+
+
+def by_dialogue(dialogues: Sequence[Dialogue], turns: Iterable[Sequence[str]]) -> list[list[str]]:
+    """What `hold_dialogues` yields turn by turn, put together dialogue by dialogue."""
+    held: list[list[str]] = [[] for _ in dialogues]
+    for number, answers in enumerate(turns):
+        going_on = [own for own, dialogue in zip(held, dialogues, strict=True) if number < len(dialogue.turns)]
+        for own, answer in zip(going_on, answers, strict=True):
+            own.append(answer)
+    return held
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from persona_training.errors import PersonaTrainingError
 from persona_training.evaluation.battery import FACETS, Battery, Dialogue, Facet, Probe
-from persona_training.evaluation.replies import ask_probes, hold_dialogues
+from persona_training.evaluation.replies import ask_probes, by_dialogue, hold_dialogues
 from persona_training.evaluation.transcript import Transcript
 from persona_training.pytest_plugin.shares import share_interval
 from persona_training.pytest_plugin.speaker import Speaker
@@ -161,13 +161,8 @@ class Persona:
     def _measured_with_dialogues(self) -> list[Measured]:
         """Holding them takes as long as all the probes, so it is done for those measures only that listen to them."""
         dialogues, replier = self.battery.dialogues, self._speaker.replier
-        held: list[list[str]] = [[] for _ in dialogues]
         turns = hold_dialogues(replier, dialogues, sample=0, seed=self._seed, system_prompt=self._speaker.told)
-        for number, answers in enumerate(turns):
-            going_on = [talk for talk, one in zip(held, dialogues, strict=True) if number < len(one.turns)]
-            for talk, answer in zip(going_on, answers, strict=True):
-                talk.append(answer)
-        return self._measure(replace(self._transcript, turns=[[talk] for talk in held]))
+        return self._measure(replace(self._transcript, turns=[[talk] for talk in by_dialogue(dialogues, turns)]))
 
     def _measure(self, transcript: Transcript) -> list[Measured]:
         from persona_training.evaluation.exam import Exam
