@@ -24,6 +24,7 @@ def metric(name: str, candidate: float, reference: float, **more: Any) -> dict[s
     }
     told = {"name": name, "title": name.replace("_", " "), "unit": "share of replies", "direction": "lower"}
     figures = {"floor": None, "reference": reference, "candidate": candidate, "margin": 0.06, "allowed": allowed}
+    figures["advisory"] = False
     return {**told, **figures, "comparisons": [comparison], "verdict": "fail", **more}
 
 

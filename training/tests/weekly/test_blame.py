@@ -143,7 +143,7 @@ def test_a_fault_without_probes_names_none(battery: Battery, good: list[Exchange
 def test_only_deciding_metrics_count(battery: Battery) -> None:
     advisory = metric("marker:sigh", 0.9, 0.2, advisory=True)
     passed = {**metric("style", 1.0, 1.0), "verdict": "pass"}
-    silent = {**metric("facts", 0.1, 0.9), "candidate": None}
+    silent = {**metric("facts", 0.1, 0.9), "candidate": None, "comparisons": [], "verdict": "inconclusive"}
     failed = report(battery, lambda probe: probe.references[0], [advisory, passed, silent, metric("facts", 0.1, 0.9)])
     ((name, sign),) = [(fault.name, fault.sign) for fault in faults_of(failed)]
     assert (name, sign) == ("facts", -1)

@@ -31,7 +31,7 @@ class Fault:
         goal: the nearest value that would have been fine.
         value: hers.
         sign: +1 where she lies too high, -1 where too low.
-        margin: how far off would still have been fine, in the metric's unit; 0 where that is not said.
+        margin: how far off would still have been fine, in the metric's unit.
     """
 
     name: str
@@ -63,50 +63,32 @@ class Shown:
 
 def faults_of(report: Report) -> list[Fault]:
     """Every deciding metric that failed, in the report's order."""
-    found = []
-    for metric in report["metrics"]:
-        if metric["verdict"] == "fail" and not metric.get("advisory"):
-            fault = _fault(metric)
-            if fault is not None:
-                found.append(fault)
-    return found
+    return [_fault(one) for one in report["metrics"] if one["verdict"] == "fail" and not one["advisory"]]
 
 
-def _fault(metric: Mapping[str, Any]) -> Fault | None:
-    """The first comparison that failed; None where she said nothing that could be measured."""
-    value = metric["candidate"]
-    if value is None:
-        return None
-    compared = next((one for one in metric.get("comparisons", ()) if one["verdict"] == "fail"), None)
-    opponent = compared["opponent"] if compared else "reference" if metric["reference"] is not None else "floor"
-    low, high = compared["allowed"] if compared else metric.get("allowed", (None, None))
-    level = None if opponent == "alone" else metric.get(opponent)
-    distance = value if level is None else value - level
-    too_low = low is not None and (high is None or distance < (low + high) / 2)
-    edge = (low if too_low else high) or 0.0
-    opponent, level, goal = ("alone", edge, edge) if level is None else (opponent, level, level + edge)
-    margin = metric["margin"]
+def _fault(metric: Mapping[str, Any]) -> Fault:
+    """By the first comparison that failed."""
+    failed = next(one for one in metric["comparisons"] if one["verdict"] == "fail")
+    low, high = failed["allowed"]
+    too_low = low is not None and (high is None or failed["difference"] < (low + high) / 2)
+    edge = float(low if too_low else high)
+    alone = failed["opponent"] == "alone"
     return Fault(
         name=metric["name"],
         title=metric["title"],
         unit=metric["unit"],
-        opponent=opponent,
-        level=float(level),
-        goal=float(goal),
-        value=float(value),
+        opponent=failed["opponent"],
+        level=edge if alone else float(metric[failed["opponent"]]),
+        goal=edge if alone else float(metric[failed["opponent"]]) + edge,
+        value=float(metric["candidate"]),
         sign=-1 if too_low else 1,
-        margin=float(max(map(abs, margin)) if isinstance(margin, list) else margin or 0.0),
+        margin=float(metric["margin"]),
     )
 
 
 def broken_rules(report: Report) -> list[str]:
     """The hard rules that were broken by more than is tolerated."""
-    if "hard_rules" in report:
-        return [rule["rule"] for rule in report["hard_rules"] if rule["broken"]]
-    told = " ".join(report["reasons"])
-    return [
-        rule for rule in dict.fromkeys(fail["rule"] for fail in report["hard_fails"]) if f"hard rule {rule}:" in told
-    ]
+    return [rule["rule"] for rule in report["hard_rules"] if rule["broken"]]
 
 
 @dataclass(frozen=True)
