@@ -200,6 +200,18 @@ def test_cron_gets_an_exit_code(
     assert result.exit_code == 3
 
 
+def test_rolled_back_to_it_is_still_the_version_that_was_forced(
+    house: House, ollama: StandInOllama, server: OllamaServer, put_live: Any
+) -> None:
+    house.change_report(LAYER_2, verdict="fail")
+    put_live(Request(week=5, force=True, reason="stream in ten minutes"))
+    put_live(Request(adapter=LAYER_1))
+    back = undo("casiopy", server, house.service, house.settings, house.display, why="she stutters")
+    assert (back.adapter_id, back.forced, back.why) == (LAYER_2, "stream in ten minutes", "she stutters")
+    report, forced = report_at_deployment(house.settings.adapters_dir, digest(ollama, "casiopy:latest"))
+    assert (report is not None, forced) == (True, True)
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("6h", 21600), ("1d", 86400), (" 1m ", 60)])
 def test_spans(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds

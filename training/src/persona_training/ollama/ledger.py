@@ -31,7 +31,7 @@ class Entry:
         adapter_id, weights_sha256: the adapter behind it; None when a rollback finds a model of unknown origin.
         gguf_sha256: the file it was created from.
         report_id: the gate report that allowed it.
-        forced: the operator's reason for deploying without a passing report.
+        forced: the operator's reason for deploying without a passing report; a rollback to that version keeps it.
         replaced: digest of what was live before, None for nothing.
         host: where.
         at: UTC.

@@ -56,7 +56,7 @@ def _entry(names: Names, moved: Moved, known: dict[str, Any], host: str) -> Entr
         weights_sha256=known.get("weights_sha256"),
         gguf_sha256=known.get("gguf_sha256"),
         report_id=known.get("report_id"),
-        forced=None,
+        forced=known.get("forced"),
         replaced=moved.replaced,
         host=host,
         at=now_utc(),
