@@ -117,7 +117,8 @@ def failed_report(battery: Battery, damage: Damage, replies: Sequence[str], deal
 
 def _metric(name: str, candidate: float, reference: float, margin: float) -> dict[str, Any]:
     allowed = [None, margin] if candidate > reference else [-margin, None]
-    comparison = {"opponent": "reference", "allowed": allowed, "verdict": "fail"}
+    difference = candidate - reference
+    comparison = {"opponent": "reference", "difference": difference, "allowed": allowed, "verdict": "fail"}
     told = {"name": name, "title": name, "unit": "", "margin": margin, "verdict": "fail", "advisory": False}
     return {**told, "candidate": candidate, "reference": reference, "comparisons": [comparison]}
 
