@@ -48,7 +48,8 @@ class _Share(click.FloatRange):
     "--battery",
     "batteries",
     multiple=True,
-    help="Another battery none of whose texts a row may hold: a .yaml file, or a folder of them. Those of the shipped ones never are.",
+    help="Another battery none of whose texts a row may hold: a .yaml file, or a folder of them. Those of the shipped ones "
+    "never are.",
 )
 @click.option(
     "--output",
