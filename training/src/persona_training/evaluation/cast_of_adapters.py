@@ -15,7 +15,7 @@ from persona_training.evaluation.request import NONE, Request
 from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import Subject, default_baseline, find_adapter
-from persona_training.evaluation.system_prompt import choose_system_prompt
+from persona_training.evaluation.system_prompt import choose_system_prompt, trained_without
 from persona_training.settings import Settings
 
 
@@ -30,7 +30,7 @@ def cast_of_adapters(
     folder, manifest = _candidate(subject, settings)
     base = _base(subject, request, settings, display)
     display.fact("floor", f"{base.name}, the base model without any adapter")
-    omit = manifest is not None and manifest["recipe"]["config"].get("system_prompt") == "omit"
+    omit = trained_without(manifest)
     reference, why = _reference(request, subject, settings)
     display.fact("reference", f"{reference.name if reference else 'none'}: {why}")
     golden, why = golden_of(request, settings)

@@ -21,7 +21,7 @@ from persona_training.evaluation.request import NONE, Request, Tags
 from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import Subject, find_adapter
-from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt
+from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt, trained_without
 from persona_training.ollama.ledger import deployed_as, entries, now_utc
 from persona_training.settings import Settings
 
@@ -52,13 +52,7 @@ def cast_of_tags(request: Request, subject: Subject, settings: Settings, tags: T
         identity = {"in": "ollama", "digest": tags.digest_of(tag)}
         return Voice(_named(tag, folder), identity, lambda: tags.replier(tag), weights, missing)
 
-    found: dict[VoiceName, str | None] = {
-        "candidate": subject.name,
-        "reference": reference,
-        "golden": golden,
-        "floor": request.floor,
-    }
-    voices = {name: voice(tag, name) for name, tag in found.items() if tag is not None}
+    voices = {name: voice(tag, name) for name, tag in _who(request, subject, reference, golden).items()}
     prompt = SystemPrompt(tags.system_of(subject.name), f"inside the tag {subject.name}")
     return Cast(
         subject=subject,
@@ -133,13 +127,7 @@ def cast_of_server(
         speak = lambda: OpenAIReplier(model, server)  # noqa: E731 (called when the first thing has to be drawn)
         return Voice(_named(model, folder), identity, speak, weights, missing, lasting=False)
 
-    found: dict[VoiceName, str | None] = {
-        "candidate": subject.name,
-        "reference": reference,
-        "golden": golden,
-        "floor": request.floor,
-    }
-    voices = {name: voice(model, name) for name, model in found.items() if model is not None}
+    voices = {name: voice(model, name) for name, model in _who(request, subject, reference, golden).items()}
     return Cast(
         subject=subject,
         voices=without_echoes(voices, display),
@@ -150,14 +138,22 @@ def cast_of_server(
     )
 
 
+def _who(request: Request, subject: Subject, reference: str | None, golden: str | None) -> dict[VoiceName, str]:
+    found: dict[VoiceName, str | None] = {
+        "candidate": subject.name,
+        "reference": reference,
+        "golden": golden,
+        "floor": request.floor,
+    }
+    return {name: served for name, served in found.items() if served is not None}
+
+
 class _Local:
     """Where weights behind served names lie on this machine."""
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
         self._settings = settings
-        self._omit = (
-            subject.manifest is not None and subject.manifest["recipe"]["config"].get("system_prompt") == "omit"
-        )
+        self._omit = trained_without(subject.manifest)
         self._base: BaseModel | None = None
         self._why = "no adapter here is known to be behind the candidate"
         if subject.manifest is not None:

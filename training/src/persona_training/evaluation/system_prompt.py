@@ -42,6 +42,11 @@ def datasets_of(manifests: Sequence[Manifest], exports_dir: Path) -> tuple[list[
     return found, missing
 
 
+def trained_without(manifest: Manifest | None) -> bool:
+    """Does the adapter's recipe train without a system prompt, so that she is to be served without one?"""
+    return manifest is not None and manifest["recipe"]["config"].get("system_prompt") == "omit"
+
+
 def choose_system_prompt(
     service: MemoryService, manifest: Manifest | None, datasets: Sequence[Dataset], given: Path | None = None
 ) -> SystemPrompt:
@@ -56,7 +61,7 @@ def choose_system_prompt(
             return SystemPrompt(given.read_text(encoding="utf-8").strip(), f"the file {given}")
         except (OSError, UnicodeDecodeError) as error:
             raise SystemPromptError(f"The system prompt {given} cannot be read: {error}") from error
-    if manifest is not None and manifest["recipe"]["config"].get("system_prompt") == "omit":
+    if trained_without(manifest):
         return SystemPrompt("", "none: this adapter's recipe trains without a system prompt (system_prompt: omit)")
     current = service.system_prompt()
     if current is not None:
