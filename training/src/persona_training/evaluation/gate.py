@@ -53,19 +53,9 @@ def run_gate(
     exam = Exam(plan.battery, plan.probes, plan.dialogues, her_replies(cast.datasets), embed)
     hearing = Hearing(plan, cast.voices, settings, display)
     said, judgement = _hear(request, hearing, exam, cast)
-    setting = Setting(
-        plan.battery,
-        plan.probes,
-        said["candidate"].samples,
-        request.seed,
-        cast.subject.backend,
-        SERVED,
-        cast.prompt.origin,
-        plan.dialogues,
-    )
     named = {name: voice.named for name, voice in cast.voices.items()}
     named["candidate"] = Named(request.model, cast.subject.adapter_id, cast.subject.weights_sha256)
-    report = build_report(setting, said, judgement, named=named, floor=cast.floor_name)
+    report = build_report(_setting(plan, cast, said), said, judgement, named=named, floor=cast.floor_name)
     show(judgement, display)
     if request.save_report:
         folder = report_folder(request, cast.subject, settings)
@@ -137,6 +127,19 @@ def _hear(request: Request, hearing: Hearing, exam: Exam, cast: Cast) -> tuple[d
 
     said = hearing.hear(look if request.early_stop else None)
     return said, last[0] if last else look(said, 1)
+
+
+def _setting(plan: Plan, cast: Cast, said: Mapping[str, Transcript]) -> Setting:
+    return Setting(
+        plan.battery,
+        plan.probes,
+        said["candidate"].samples,
+        plan.seed,
+        cast.subject.backend,
+        SERVED,
+        cast.prompt.origin,
+        plan.dialogues,
+    )
 
 
 def _lines(

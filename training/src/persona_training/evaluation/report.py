@@ -10,7 +10,7 @@ import math
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ Report = dict[str, Any]
 MOST_REPLIES = 200  # rows side by side: about 150 kB with four voices; nobody reads further
 MOST_BROKEN = 20  # examples per hard rule; their number is in `hard_rules`
 VOICES = ("floor", "golden", "reference", "candidate")
+COMPARED: tuple[VoiceName, ...] = ("candidate", "reference", "golden")
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,9 @@ def build_report(
         "schema": "casiopy/report-v1",
         "report_id": f"report-{created:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}",
-        "candidate": named["candidate"].as_dict(),
-        "reference": named["reference"].as_dict() if "reference" in named else None,
-        "golden": named["golden"].as_dict() if "golden" in named else None,
+        **{name: named[name].as_dict() if name in named else None for name in COMPARED},
         "floor": {"name": floor},
-        "battery": _battery(setting),
-        "seed": setting.seed,
-        "serving": {
-            "backend": setting.backend,
-            "sampling": _sampling(setting.sampling),
-            "system_prompt": setting.system_prompt_origin,
-        },
+        **_asked(setting),
         "verdict": judgement.verdict,
         "final": judgement.final,
         "look": judgement.look,
@@ -115,25 +108,23 @@ def build_report(
     }
 
 
-def _battery(setting: Setting) -> dict[str, Any]:
+def _asked(setting: Setting) -> dict[str, Any]:
     battery = setting.battery
     return {
-        "name": battery.name,
-        "version": battery.version,
-        "sha256": battery.sha256,
-        "probes": len(setting.probes),
-        "samples": setting.samples,
-        "dialogues": len(setting.dialogues),
-    }
-
-
-def _sampling(sampling: Sampling) -> dict[str, float | int]:
-    return {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "repetition_penalty": sampling.repetition_penalty,
-        "max_new_tokens": sampling.max_new_tokens,
+        "battery": {
+            "name": battery.name,
+            "version": battery.version,
+            "sha256": battery.sha256,
+            "probes": len(setting.probes),
+            "samples": setting.samples,
+            "dialogues": len(setting.dialogues),
+        },
+        "seed": setting.seed,
+        "serving": {
+            "backend": setting.backend,
+            "sampling": asdict(setting.sampling),
+            "system_prompt": setting.system_prompt_origin,
+        },
     }
 
 

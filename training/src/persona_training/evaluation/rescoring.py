@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from persona_training.evaluation.battery import Battery, Corpora, Dialogue, Prob
 from persona_training.evaluation.cast import her_replies
 from persona_training.evaluation.embedding import find_embedding
 from persona_training.evaluation.exam import Exam
-from persona_training.evaluation.judgement import judge
+from persona_training.evaluation.judgement import Judgement, judge
 from persona_training.evaluation.outcome import RESULTS, save, show
 from persona_training.evaluation.report import Named, Report, Setting, build_report
 from persona_training.evaluation.results import Heard, ResultsError, VoiceName, read_results
@@ -61,15 +61,7 @@ def rescore(
     match = _match(heard, load_battery(battery), display)
     samples = _samples(heard, match.probes)
     said: dict[str, Transcript] = {voice: _transcript(voice, heard, match, samples) for voice in heard.voices}
-    looks = int(heard.setting["looks"])
-    judgement = judge(
-        _exam(heard, match, settings, display),
-        said,
-        seed=int(heard.setting["seed"]),
-        system_prompt=str(heard.setting.get("system_prompt", "")),
-        look=min(samples, looks),
-        looks=looks,
-    )
+    judgement = _judged(heard, _exam(heard, match, settings, display), said, samples)
     named = {voice: _named(heard, voice) for voice in heard.voices}
     floor = str(heard.setting["floor"])
     report = build_report(_setting(heard, match, samples), said, judgement, named=named, floor=floor)
@@ -79,6 +71,19 @@ def rescore(
         save(folder, report, None, named["candidate"].adapter_id, MemoryService(settings), display)
         _keep_results(results, folder / RESULTS)
     return report
+
+
+def _judged(heard: Heard, exam: Exam, said: Mapping[str, Transcript], samples: int) -> Judgement:
+    """By the look that the same number of samples was then."""
+    looks = int(heard.setting["looks"])
+    return judge(
+        exam,
+        said,
+        seed=int(heard.setting["seed"]),
+        system_prompt=str(heard.setting.get("system_prompt", "")),
+        look=min(samples, looks),
+        looks=looks,
+    )
 
 
 def _match(heard: Heard, battery: Battery, display: Display) -> Match:

@@ -116,12 +116,7 @@ def find_subject(
         join = read_join(joined)
         return Subject(name, "transformers", joined, None, f"{joined} is a join of {join.names}", join)
     if folder is None and joined is None and wanted != "transformers" and tag_is_served(name):
-        known = adapter_of_tag(name)
-        home = find_adapter(known, adapters_dir) if known else None
-        told = f"deployed from {known}" if known else "of unknown origin"
-        return Subject(
-            name, "ollama", home, read_adapter(home) if home else None, f"Ollama serves the tag {name}, {told}"
-        )
+        return _tag(name, adapter_of_tag(name), adapters_dir)
     if wanted == "ollama":
         raise UnknownModelError(
             f"Ollama does not serve a model called {name!r}, or does not answer. See `ollama list`."
@@ -132,6 +127,13 @@ def find_subject(
         why = f"no reachable Ollama serves {name}, so the newest adapter of week {week} replies: {weekly.name}"
         return Subject(name, "transformers", weekly, read_adapter(weekly), why)
     raise _nobody(name, adapters_dir)
+
+
+def _tag(name: str, known: str | None, adapters_dir: Path) -> Subject:
+    """A served tag; `known` is the adapter it was deployed from."""
+    home = find_adapter(known, adapters_dir) if known else None
+    told = f"deployed from {known}" if known else "of unknown origin"
+    return Subject(name, "ollama", home, read_adapter(home) if home else None, f"Ollama serves the tag {name}, {told}")
 
 
 def _nobody(name: str, adapters_dir: Path) -> UnknownModelError:
