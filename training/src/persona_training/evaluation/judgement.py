@@ -283,12 +283,14 @@ def _shortly(finding: Finding) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """The figures of one finding in words, for the console."""
+    """The figures of one finding in words, for the console: every voice between the floor and the ceiling."""
     levels = [
         f"{name} {finding.levels[name]:.3f}"
         for name in ("candidate", "reference", "golden", "floor")
         if finding.levels.get(name) is not None
     ]
+    if finding.ceiling is not None:
+        levels.append(f"ceiling {finding.ceiling:.3f}")
     parts = [f"{', '.join(levels) or 'nothing measured'} {finding.metric.unit}"]
     parts += [comparison_words(one) for one in finding.comparisons if one.verdict == finding.verdict]
     return f"{'; '.join(parts)}. {finding.why}".strip()
