@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.ollama.approval import NotApprovedError
 from persona_training.ollama.deployment import DeployError, Request, deploy, make_plan, undo, write_plan
 from persona_training.ollama.erasure import refuse_erased
+from persona_training.ollama.gate_report import DamagedReportError
 from persona_training.ollama.ledger import Entry, deployed_as, entries, record
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer
 from persona_training.ollama.stand_in import StandInOllama
@@ -153,6 +155,7 @@ def test_a_model_that_cannot_speak_does_not_go_live(
         ({"candidate": {"weights_sha256": "f" * 64}}, "about other weights"),
         ({"schema": "something/else"}, "no gate report"),
         ({"serving": {"sampling": {"heat": 1}}}, "sampling values are not known"),
+        ({"serving": {"sampling": {"top_p": 7}}}, "sampling values are not known"),
     ],
 )
 def test_no_passing_report_no_deployment(
@@ -163,6 +166,59 @@ def test_no_passing_report_no_deployment(
         go(house, ollama)
     assert not (house.adapter(LAYER_2) / "deploy").exists()
     assert ollama.requests == []
+
+
+ITSELF, ANOTHER, UNKNOWN = "itself", {"weights_sha256": "f" * 64}, {"name": "a:tag", "weights_sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("reference", "golden", "counts"),
+    [
+        (ITSELF, None, False),
+        (ITSELF, ITSELF, False),
+        (ITSELF, UNKNOWN, False),
+        (ITSELF, ANOTHER, True),
+        (ANOTHER, ITSELF, True),
+        (UNKNOWN, None, True),
+        (None, None, True),  # she rose above the base
+    ],
+)
+def test_a_comparison_with_itself_is_no_examination(
+    house: House, reference: object, golden: object, counts: bool
+) -> None:
+    own = json.loads((house.adapter(LAYER_2) / "summary.json").read_text(encoding="utf-8"))["candidate"]
+    voices = {"reference": reference, "golden": golden}
+    house.change_report(LAYER_2, **{name: own if voice == ITSELF else voice for name, voice in voices.items()})
+    if counts:
+        assert make_plan(WEEK_5, house.settings, house.service, house.display).approval.forced is None
+    else:
+        with pytest.raises(NotApprovedError, match="compares these weights with themselves"):
+            make_plan(WEEK_5, house.settings, house.service, house.display)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('{"schema": "casiopy/report-v1", "verdict": "pass", "candidate": [], "report_id": "r"}', "candidate: "),
+        ('{"schema": "casiopy/report-v1", "verdict": "pass", "candidate": {}}', "'report_id' is a required property"),
+        ({"metrics": None}, "metrics: None is not of type 'array'"),
+        ({"hard_rules": [{"rule": "loop"}]}, "hard_rules.0: 'broken' is a required property"),
+        ({"serving": None}, "serving: "),
+        ({"reasons": "none"}, "reasons: "),
+        ({"verdict": True}, "verdict: "),
+        ("{", "not valid JSON"),
+        ("[" * 100_000 + "]" * 100_000, "not valid JSON"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_damaged_report_is_named(house: House, content: str | dict[str, object], named: str, force: bool) -> None:
+    if isinstance(content, str):
+        (house.adapter(LAYER_2) / "summary.json").write_text(content, encoding="utf-8")
+    else:
+        house.change_report(LAYER_2, **content)
+    with pytest.raises(DamagedReportError, match=re.escape(named)) as raised:
+        make_plan(Request(week=5, force=force, reason="now"), house.settings, house.service, house.display)
+    assert f"{LAYER_2}/summary.json is damaged" in raised.value.message
 
 
 def test_a_report_of_before_it_was_called_summary_counts(house: House, ollama: StandInOllama) -> None:

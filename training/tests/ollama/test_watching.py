@@ -168,6 +168,8 @@ def test_the_baseline_is_the_report_of_the_deployment(house: House, ollama: Stan
     house.change_report(LAYER_2, report_id="a later gate")
     assert report_at_deployment(adapters_dir, now) == (None, False)
     assert report_at_deployment(adapters_dir, None) == (None, False)
+    house.change_report(LAYER_2, report_id="report-2", metrics=None)
+    assert report_at_deployment(adapters_dir, now) == (None, False)  # damaged
 
 
 def test_cron_gets_an_exit_code(

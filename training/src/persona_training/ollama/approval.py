@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from persona_training.errors import PersonaTrainingError
 from persona_training.evaluation.replies import SERVED
 from persona_training.generation import Sampling
+from persona_training.ollama.gate_report import read_report
 from persona_training.ollama.layers import Layers
-
-# The second is what the gate wrote before it kept every reply in results.jsonl.
-REPORTS = ("summary.json", "report.json")
 
 
 class NotApprovedError(PersonaTrainingError):
@@ -35,13 +31,14 @@ def approve(layers: Layers, *, force: bool, reason: str | None) -> Approval:
 
     Raises:
         NotApprovedError: no report, about other weights, or not passing, and not forced with a reason.
+        DamagedReportError: the report is not as the gate wrote it.
         AdapterError: the join of the layers, whose report it would be, is damaged.
     """
     folder, weights_sha256 = layers.judged()
-    report = _read(folder)
+    report = read_report(folder)
     objection = _objection(report, weights_sha256)
     sampling = SERVED if report is None else _sampling(report)
-    report_id = None if report is None else str(report.get("report_id"))
+    report_id = None if report is None else str(report["report_id"])
     if objection is None:
         return Approval(report_id, None, sampling, f"passed the personality gate ({report_id})")
     if not force:
@@ -59,30 +56,28 @@ def _objection(report: dict[str, Any] | None, weights_sha256: str | None) -> str
         return "these layers were never joined, so the gate has not judged them together"
     if report is None:
         return "there is no gate report"
-    if report.get("candidate", {}).get("weights_sha256") != weights_sha256:
+    if report["candidate"].get("weights_sha256") != weights_sha256:
         return "its gate report is about other weights"
-    if report.get("verdict") != "pass":
+    if report["verdict"] != "pass":
         reasons = report.get("reasons") or []
-        return f"the gate's verdict is {report.get('verdict')}" + (f" ({reasons[0]})" if reasons else "")
+        return f"the gate's verdict is {report['verdict']}" + (f" ({reasons[0]})" if reasons else "")
+    if _only_with_itself(report, weights_sha256):
+        return "its gate report compares these weights with themselves, so it tells nothing about them"
     return None
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
-    path = next((folder / name for name in REPORTS if (folder / name).is_file()), None)
-    if path is None:
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise NotApprovedError(f"{path} is not valid JSON ({error}). Run the gate again.") from error
-    return value if isinstance(value, dict) and value.get("schema") == "casiopy/report-v1" else None
+def _only_with_itself(report: dict[str, Any], weights_sha256: str) -> bool:
+    """Was the reference the candidate itself, and no golden version there that is known to be another one?"""
+    reference, golden = (report.get(name) or {} for name in ("reference", "golden"))
+    itself = reference.get("weights_sha256") == weights_sha256
+    return itself and golden.get("weights_sha256") in (None, weights_sha256)
 
 
 def _sampling(report: dict[str, Any]) -> Sampling:
     values = report.get("serving", {}).get("sampling", {})
     try:
         return Sampling(**values)
-    except TypeError as error:
+    except (TypeError, PersonaTrainingError) as error:
         raise NotApprovedError(
             f"The gate report's sampling values are not known here ({error}). Run the gate again."
         ) from error

@@ -6,12 +6,12 @@ is no news and only a warning; a figure that was bad then is not repeated at eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from persona_training.display import Display
+from persona_training.ollama.gate_report import DamagedReportError, read_report
 from persona_training.ollama.ledger import deployed_as
 from persona_training.ollama.server import OllamaServer
 from persona_training.ollama.watching import Ear, Heard
@@ -45,10 +45,10 @@ def report_at_deployment(adapters_dir: Path, digest: str | None) -> tuple[Report
     folders = [adapters_dir / str(entry.get("adapter_id")), *sorted(adapters_dir.glob("joined/*/"))]
     for folder in folders:
         try:
-            report = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # not written, or damaged: then there is no baseline, and that is said
-        if isinstance(report, dict) and report.get("report_id") == entry.get("report_id"):
+            report = read_report(folder)
+        except DamagedReportError:
+            continue  # then there is no baseline, and that is said
+        if report is not None and report["report_id"] == entry.get("report_id"):
             return report, bool(entry.get("forced"))
     return None, bool(entry.get("forced"))
 
