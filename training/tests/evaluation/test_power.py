@@ -224,11 +224,24 @@ def test_a_verdict_can_be_repeated(battery: Battery) -> None:
     assert figures[0] == figures[1]
 
 
-def test_a_habit_that_became_a_tic_is_pointed_out_but_decides_nothing(battery: Battery) -> None:
+def test_habits_swapped_for_one_tic_fail_by_name(battery: Battery) -> None:
     tic = [[re.sub(r"\*[^*]+\*", "*bosteza*", reply) for reply in row] for row in same_voice(battery)]
     judgement = judged(battery, tic, deployed(battery))
-    rows = {finding.metric.name: finding.verdict for finding in judgement.findings if finding.metric.advisory}
+    rows = {finding.metric.name: finding.verdict for finding in judgement.findings}
     assert rows["marker:yawn"] == "fail"
     assert rows["marker:sigh"] == "fail"
     assert rows["marker:mortal"] == "pass"
-    assert not any("bosteza" in reason for reason in judgement.reasons)
+    assert judgement.verdict == "fail"
+    assert any("bosteza" in reason for reason in judgement.reasons)
+
+
+def test_a_reference_out_of_bounds_is_named(battery: Battery) -> None:
+    """Being the same as a live version that became a parody is no pass, and the report says why."""
+    rows = [
+        [f"*suspiro* Ay, mortal, {reply} *bosteza* Obvio, criatura. *suspiro* Mira, mortal." for reply in row]
+        for row in same_voice(battery)
+    ]
+    judgement = judged(battery, rows, rows)
+    finding = next(one for one in judgement.findings if one.metric.name == "marker_count")
+    assert (finding.verdict, finding.comparisons[0].difference) == ("fail", 0.0)
+    assert finding.why.startswith("The reference itself lies outside of what is acceptable, 0.600 to 3.500")

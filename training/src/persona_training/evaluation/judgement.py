@@ -64,6 +64,12 @@ class Finding:
     more_samples: int | None = None
     clusters_needed: int | None = None
 
+    @property
+    def decides(self) -> bool:
+        """Does its verdict count towards the verdict on her?"""
+        undecided = self.metric.only_fails and self.verdict == "inconclusive"
+        return not (self.metric.advisory or undecided)
+
     def against(self, opponent: Opponent) -> Comparison | None:
         """The comparison with one opponent, or None."""
         return next((one for one in self.comparisons if one.opponent == opponent), None)
@@ -181,14 +187,15 @@ def _finding(one: Measured, comparisons: tuple[Comparison, ...], draws: Draws) -
     heard_twice = next(one.values[name] for name in ("reference", "golden", "candidate") if name in one.values)
     by_chance = noise(heard_twice, metric, draws)
     verdict, why, more, needed = _verdict(metric, comparisons, by_chance, heard_twice.shape[1])
+    levels = {name: level(metric, values) for name, values in one.values.items()}
     return Finding(
         metric=metric,
         ceiling=one.ceiling,
         noise=by_chance,
-        levels={name: level(metric, values) for name, values in one.values.items()},
+        levels=levels,
         comparisons=comparisons,
         verdict=verdict,
-        why=why,
+        why=why or _excuses_nobody(metric, comparisons, levels),
         more_samples=more,
         clusters_needed=needed,
     )
@@ -229,6 +236,19 @@ def _verdict(
     return "inconclusive", "It lies on the very edge of what is allowed: no number of samples would tell.", None, None
 
 
+def _excuses_nobody(metric: Metric, comparisons: Sequence[Comparison], levels: Mapping[str, float | None]) -> str:
+    """A word on a failure against a voice that is itself out of bounds; empty otherwise."""
+    low, high = metric.acceptable
+    for one in comparisons:
+        theirs = levels.get(one.opponent)
+        if metric.direction == "band" and one.verdict == "fail" and theirs is not None and not low <= theirs <= high:
+            return (
+                f"The {one.opponent} itself lies outside of what is acceptable, {range_words(metric.acceptable)}: being like "
+                "it is no pass. Change the battery if it is as she should be."
+            )
+    return ""
+
+
 def _samples(more: int, metric: Metric) -> str:
     return f"about {more} more {'sample' if more == 1 else 'samples'} a {_UNITS[metric.over]} would tell."
 
@@ -244,7 +264,7 @@ def _sentence_case(text: str) -> str:
 
 
 def _overall(rules: Sequence[RuleOutcome], findings: Sequence[Finding], *, enough: bool) -> Verdict:
-    verdicts = {finding.verdict for finding in findings if not finding.metric.advisory}
+    verdicts = {finding.verdict for finding in findings if finding.decides}
     if any(rule.broken for rule in rules) or "fail" in verdicts:
         return "fail"
     return "pass" if enough and verdicts == {"pass"} else "inconclusive"
@@ -254,7 +274,7 @@ def _final(verdict: Verdict, rules: Sequence[RuleOutcome], findings: Sequence[Fi
     """Can the looks to come not change it? A pass and a fail stand, but a stray reply may yet drown in further good ones."""
     if verdict == "pass" or share_seen == 1:
         return True
-    failed = any(finding.verdict == "fail" and not finding.metric.advisory for finding in findings)
+    failed = any(finding.verdict == "fail" and finding.decides for finding in findings)
     return failed or any(rule.stays_broken(share_seen) for rule in rules)
 
 
@@ -262,7 +282,7 @@ def _reasons(findings: Sequence[Finding]) -> list[str]:
     return [
         f"{finding.metric.title}: {finding.verdict}. {_shortly(finding)}"
         for finding in sorted(findings, key=lambda finding: finding.verdict != "fail")
-        if finding.verdict != "pass" and not finding.metric.advisory
+        if finding.verdict != "pass" and finding.decides
     ]
 
 

@@ -17,7 +17,7 @@ RESULTS = "results.jsonl"
 def show(judgement: Judgement, display: Display) -> None:
     """Every finding, every broken rule, what was not measured, the verdict."""
     for finding in judgement.findings:
-        label = "advisory" if finding.metric.advisory else finding.verdict
+        label = finding.verdict if finding.decides else "advisory"
         display.fact(label, f"{finding.metric.title}: {sentence(finding)}")
     for rule in judgement.rules:
         if rule.broken:

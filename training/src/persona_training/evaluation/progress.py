@@ -57,7 +57,7 @@ class HearingBar:
 
 def state_of(findings: Sequence[Finding]) -> str:
     """ "2 of 11 open: Length, Right answers; widest Length ±4.10 words of ±6.00": the last by its share of what is allowed."""
-    deciding = [finding for finding in findings if not finding.metric.advisory]
+    deciding = [finding for finding in findings if finding.decides]
     undecided = [finding.metric.title for finding in deciding if finding.verdict == "inconclusive"]
     text = f"{len(undecided)} of {len(deciding)} open" + (f": {', '.join(undecided[:3])}" if undecided else "")
     if len(undecided) > 3:

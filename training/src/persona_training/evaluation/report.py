@@ -168,7 +168,7 @@ def _metric(finding: Finding) -> dict[str, Any]:
         "difference": None if relative is None else _number(relative.difference),
         "interval": None if relative is None else _edges(relative.interval),
         "margin": metric.margin,
-        "advisory": metric.advisory,
+        "advisory": not finding.decides,
         "allowed": _edges(metric.acceptable if first is None else first.allowed),
         "comparisons": [_comparison(one) for one in finding.comparisons],
         "verdict": finding.verdict,

@@ -75,6 +75,7 @@ class Metric:
         symmetric: for a band, whether moving up inside the band is as suspicious as moving down.
         statistic: how clusters are put together.
         advisory: shown with its verdict, but it decides nothing.
+        only_fails: it can fail her, but what cannot be decided here does not keep her from passing.
         also_floor: it is compared with the base model even where there is a reference, because a slow loss shows only there.
         floor_margin: how much worse than the base model is still fine, where that is not `margin`.
         relative: margin and rise are shares of the distance from the base model to the ceiling of "style" until it is measured.
@@ -97,6 +98,7 @@ class Metric:
     symmetric: bool = False
     statistic: Statistic = "mean"
     advisory: bool = False
+    only_fails: bool = False
     also_floor: bool = False
     floor_margin: float | None = None
     relative: bool = False
