@@ -20,7 +20,7 @@ def server(answer: Answer, key: str = "") -> OpenAIServer:
     return OpenAIServer(environ=environ, transport=httpx.MockTransport(answer))
 
 
-def saying(text: str | None) -> httpx.Response:
+def saying(text: object) -> httpx.Response:
     return httpx.Response(200, json={"choices": [{"message": {"role": "assistant", "content": text}}]})
 
 
@@ -74,6 +74,25 @@ def test_silence_is_an_empty_reply() -> None:
     assert OpenAIReplier("her", server(lambda _: saying(None))).reply([HELLO], SERVED, 1) == [""]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"type": "text", "text": "Qué "}, {"type": "text", "text": "noche."}], "Qué noche."),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"text": "Sí."}], "Sí."),
+    ],
+)
+def test_the_text_parts_of_a_reply_are_joined(content: object, said: str) -> None:
+    assert OpenAIReplier("her", server(lambda _: saying(content))).reply([HELLO], SERVED, 1) == [said]
+
+
+@pytest.mark.parametrize(
+    "content", [4, True, 0, {"text": "x"}, [], ["x"], [{"type": "text", "text": 4}], [{"type": "image_url"}]]
+)
+def test_what_is_no_text_is_not_taken_for_her_words(content: object) -> None:
+    with pytest.raises(OpenAIServerError, match="where the words of a reply belong"):
+        OpenAIReplier("her", server(lambda _: saying(content))).reply([HELLO], SERVED, 1)
+
+
 def away(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
@@ -106,6 +125,8 @@ def torn(request: httpx.Request) -> httpx.Response:
         (lambda _: httpx.Response(500, text="boom"), "boom \\(HTTP 500\\)"),
         (lambda _: httpx.Response(502), "no reason given"),
         (lambda _: httpx.Response(200, text="<html>"), "Is the /v1 right"),
+        (lambda _: httpx.Response(200, text="[" * 100_000 + "]" * 100_000), "Is the /v1 right"),
+        (lambda _: httpx.Response(500, text="[" * 100_000 + "]" * 100_000), "HTTP 500"),
         (lambda _: httpx.Response(200, json=[]), "does not answer like"),
         (lambda _: httpx.Response(200, json={"choices": []}), "does not answer like"),
         (lambda _: httpx.Response(400, json={"error": {"message": "maximum context length is 128"}}), "larger one"),

@@ -90,8 +90,20 @@ class OpenAIServer:
             raise OpenAIServerError(
                 f"Could not chat with {model}: {self.url} does not answer like a chat-completions server."
             ) from error
-        # Null stands for silence, e.g. when the model spent everything on thinking.
-        return str(content or "").strip()
+        return self._words(model, content).strip()
+
+    def _words(self, model: str, content: object) -> str:
+        """The text of a message, or of the parts of a list; null stands for silence, e.g. after nothing but thinking."""
+        if content is None:
+            return ""
+        if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+            texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+            content = "".join(texts) if texts and all(isinstance(text, str) for text in texts) else content
+        if not isinstance(content, str):
+            raise OpenAIServerError(
+                f"Could not chat with {model}: {self.url} gives {str(content)[:60]!r} where the words of a reply belong."
+            )
+        return content
 
     def _ask(self, method: str, path: str, step: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -102,7 +114,7 @@ class OpenAIServer:
             raise self._refused(step, response)
         try:
             value = response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the second: thousands of brackets
             raise OpenAIServerError(
                 f"Could not {step}: {self.url} does not answer in JSON. Is the /v1 right?"
             ) from error
@@ -183,7 +195,7 @@ def _said(response: httpx.Response) -> str:
     """The reason in an error's body: {"error": {"message"}} of OpenAI and llama.cpp, {"message"} or {"detail"} of others."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return response.text.strip()[:300] or "no reason given"
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
