@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 from persona_training.errors import StorageError
-from persona_training.evaluation.battery import Battery, Dialogue
+from persona_training.evaluation.battery import Battery, Corpora, Dialogue
 from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift, draw_interval, draw_levels
 from persona_training.evaluation.exam import Exam
 from persona_training.evaluation.hard_rules import RULES
 from persona_training.evaluation.judgement import judge
+from persona_training.evaluation.junit import write_junit
 from persona_training.evaluation.page import amount, by_facet, figure, plain, share, write_page
 from persona_training.evaluation.replies import SERVED
 from persona_training.evaluation.report import (
+    COMPARED,
     MOST_BROKEN,
     MOST_REPLIES,
     Named,
@@ -238,13 +241,58 @@ def test_junit_has_a_case_per_deciding_metric_and_rule(damaged: Report, tmp_path
     paths = write_report(tmp_path, damaged)
     suite = next(iter(JUnitXml.fromfile(str(paths["junit.xml"]))))
     deciding = [metric for metric in damaged["metrics"] if not metric["advisory"]]
-    assert suite.tests == len(deciding) + len(damaged["not_measured"]) + len(RULES)
+    assert suite.tests == 1 + len(deciding) + len(damaged["not_measured"]) + len(RULES)
     failed = sum(metric["verdict"] == "fail" for metric in deciding)
-    assert suite.failures == failed + sum(rule["broken"] for rule in damaged["hard_rules"])
+    assert suite.failures == 1 + failed + sum(rule["broken"] for rule in damaged["hard_rules"])
     assert suite.failures > 1
     open_ones = sum(metric["verdict"] == "inconclusive" for metric in deciding)
     assert suite.skipped == open_ones + len(damaged["not_measured"])
     assert "golden" in paths["junit.xml"].read_text(encoding="utf-8")
+
+
+def test_junit_is_green_for_a_pass_alone(first_layer: Report, tmp_path: Path) -> None:
+    """Too few probes are a reason of the verdict that no metric and no rule has."""
+    said = {}
+    for verdict in ("pass", "inconclusive", "fail"):
+        passing = [{**one, "verdict": "pass"} for one in first_layer["metrics"]]
+        report = {**first_layer, "verdict": verdict, "metrics": passing, "reasons": ["4 probes are too few."]}
+        write_junit(tmp_path / "junit.xml", report)
+        suite = next(iter(JUnitXml.fromfile(str(tmp_path / "junit.xml"))))
+        said[verdict] = (suite.failures, suite.errors)
+        case = next(case for case in suite if case.name == "The verdict")
+        assert [(one.message, one.type) for one in case.result] == (
+            [] if verdict == "pass" else [("4 probes are too few.", verdict)]
+        )
+    assert said == {"pass": (0, 0), "inconclusive": (0, 1), "fail": (1, 0)}
+
+
+def test_an_infinite_loss_is_shown(battery: Battery, tmp_path: Path) -> None:
+    texts = Corpora(general=("Uno dos tres.", "Cuatro cinco seis.") * 6)
+    asked = replace(battery, corpora=texts, probes=battery.choose(18, seed=7))
+    said = {
+        name: replace(heard, replies=heard.replies[:18], turns=(), general_loss=[loss] * 12)
+        for (name, heard), loss in zip(
+            voices(asked, compared=True, damaged=False).items(), (np.inf, 3.0, 3.0, 3.0), strict=True
+        )
+    }
+    with np.errstate(invalid="ignore"):
+        judged = judge(Exam(asked, asked.probes), said, seed=7)
+    setting = Setting(asked, asked.probes, 2, 7, "transformers", SERVED, "a test")
+    report = build_report(setting, said, judged, named={name: Named(name) for name in COMPARED}, floor="tiny")
+    loss = next(metric for metric in report["metrics"] if metric["name"] == "general_loss")
+    assert (loss["candidate"], loss["difference"], loss["verdict"]) == (None, None, "fail")
+    paths = write_report(tmp_path, report)
+    told = _Page(paths["report.html"].read_text(encoding="utf-8")).text
+    assert "No finite figure" in told
+    assert "The reference has 3.00: one of the two is infinite" in told
+
+
+def test_control_characters_are_not_written_into_the_page(first_layer: Report, tmp_path: Path) -> None:
+    row = {**first_layer["replies"][0], "candidate": "a\0b\x1b[31mc\x9b\ud83d\td"}
+    write_page(tmp_path / "report.html", {**first_layer, "replies": [row]})
+    content = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "a\ufffdb\ufffd[31mc\ufffd\ufffd\td" in content
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", content)
 
 
 def test_the_summary_is_the_report(damaged: Report, tmp_path: Path) -> None:

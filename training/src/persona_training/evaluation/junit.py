@@ -1,17 +1,22 @@
-"""The report as JUnit XML, one case per metric and per hard rule, for the continuous integration of a persona."""
+"""The report as JUnit XML for continuous integration: one case for the verdict and one per metric and per hard rule."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 
 def write_junit(path: Path, report: dict[str, Any]) -> None:
-    """Write junit.xml. A failed metric is a failure; an inconclusive or unmeasured one is skipped, with the reason."""
+    """Write junit.xml.
+
+    The verdict is a case of its own: a failure, or an error where it is inconclusive. A failed metric is a failure; an
+    inconclusive or unmeasured one is skipped, with the reason.
+    """
     suite = TestSuite(f"personality gate: {report['candidate']['name']}")
     suite.timestamp = report["created_at"].removesuffix("Z")
+    suite.add_testcase(_verdict(report))
     for metric in (row for row in report["metrics"] if not row["advisory"]):
         case = TestCase(metric["title"], f"gate.{metric['name']}")
         if metric["verdict"] == "fail":
@@ -28,6 +33,17 @@ def write_junit(path: Path, report: dict[str, Any]) -> None:
     xml = JUnitXml("casiopy gate")
     xml.add_testsuite(suite)
     xml.write(str(path), pretty=True)
+
+
+def _verdict(report: dict[str, Any]) -> TestCase:
+    """An inconclusive gate must not look green: whoever waits for it may only go on after a pass."""
+    case = TestCase("The verdict", "gate.verdict")
+    told = "; ".join(report["reasons"]) or "no reason given"
+    if report["verdict"] == "fail":
+        case.result = [Failure(told, "fail")]
+    elif report["verdict"] == "inconclusive":
+        case.result = [Error(told, "inconclusive")]
+    return case
 
 
 def _rule(rule: dict[str, Any], report: dict[str, Any]) -> TestCase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift, draw_interval, draw_levels
 
 OPEN_REPLIES = 4  # of a facet, before the rest is folded: what changed most fits on one screen
+# Control characters, which no page may hold, and halves of an emoji, which UTF-8 cannot; a model's words come with either.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 HEADLINES = {
     "pass": "She is still herself.",
     "fail": "She is not herself any more.",
@@ -51,7 +54,7 @@ def write_page(path: Path, report: Mapping[str, Any]) -> None:
         drift_height=DRIFT_HEIGHT,
         open_replies=OPEN_REPLIES,
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", page), encoding="utf-8")
 
 
 def _worst_first(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,6 +99,8 @@ def plain(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
         return f"By itself {' and '.join(bounds) or 'anything'} is acceptable."
     difference = comparison["difference"]
     level = _bare(metric[comparison["opponent"]], unit)
+    if difference is None:
+        return f"The {NAMES[comparison['opponent']]} has {level}: one of the two is infinite, so that they cannot be compared."
     far = f"{_apart(difference, unit)} {'more' if difference >= 0 else 'less'}"
     return f"The {NAMES[comparison['opponent']]} has {level}: that is {far}, and {_allowed(low, high, unit)}."
 
