@@ -86,8 +86,49 @@ def test_no_system_prompt_is_refused(at: House) -> None:
     assert "--system-prompt" in result.output
 
 
-def test_wrong_options_are_two() -> None:
-    assert run("--week", "99").exit_code == 2
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--week 99", "'--week'"),
+        ("", "either --week N"),
+        ("--dry-run", "either --week N"),
+        ("--week 5 --adapter x", "either --week N"),
+        ("--adapter x --year 2026", "--year is the year of a --week"),
+        ("--week 5 --reason because", "--reason goes with --force"),
+        ("--week 5 --tag casiopy", "cannot be used as a tag"),
+        ("--week 5 --tag casiopy:latest", "cannot be used as a tag"),
+        ("--rollback --week 4", "--week goes with a deployment, not with --rollback"),
+        ("--rollback --force", "--force goes with a deployment"),
+        ("--rollback --as merged", "--as goes with a deployment"),
+        ("--rollback --once", "--once goes with --watch, not with --rollback"),
+        ("--watch --once --adapter x", "--adapter goes with a deployment, not with --watch"),
+        ("--watch --reason because", "--reason goes with --rollback or a deployment"),
+        ("--watch --once --every 6h", "--once looks once"),
+        ("--week 5 --once", "--once goes with --watch, not with a deployment"),
+        ("--week 5 --every 6h", "--every goes with --watch"),
+        ("--week 5 --name luma", "--name goes with --rollback or --watch"),
+    ],
+)
+def test_wrong_options_are_two_and_nobody_is_asked(at: House, ollama: StandInOllama, options: str, said: str) -> None:
+    at.change_report(LAYER_2, verdict="fail")  # a wrong option is told before a refusal
+    result = run(*options.split(), "--host", ollama.url)
+    assert (result.exit_code, said in " ".join(result.output.split())) == (2, True), result.output
+    assert ollama.requests == []
+
+
+def test_a_dry_run_of_a_rollback_moves_nothing(at: House, ollama: StandInOllama, prompt: str) -> None:
+    back = ("--rollback", "--dry-run", "--host", ollama.url)
+    nothing = run(*back)
+    assert (nothing.exit_code, "Nothing to roll back to" in nothing.output) == (4, True)
+    for adapter in (LAYER_1, LAYER_2):
+        assert run("--adapter", adapter, "--host", ollama.url, "--system-prompt", prompt).exit_code == 0
+    models, ledger = dict(ollama.models), at.settings.adapters_dir / "deployments.jsonl"
+    written = ledger.read_bytes()
+    result = run(*back)
+    assert result.exit_code == 0, result.output
+    assert f"casiopy:latest would be casiopy:personality again ({LAYER_1})" in result.output
+    assert (ollama.models, ledger.read_bytes()) == (models, written)
+    assert run("--rollback", "--dry-run").exit_code == 3  # nobody answers
 
 
 def test_ollama_away_is_three_and_says_how(at: House, prompt: str) -> None:

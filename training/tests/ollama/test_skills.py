@@ -128,7 +128,7 @@ def test_names() -> None:
         (Request(week=5, skills=("sarcasm=2",)), "give 0.5 to 1"),
         (Request(week=5, skills=("sarcasm", LAYER_3)), "given twice"),
         (Request(week=5, skills=(LAYER_1,)), "only skills and preferences"),
-        (Request(adapter=LAYER_3, tag="casiopy:" + "x" * 81), "no gate report"),
+        (Request(adapter=LAYER_3), "no gate report"),
     ],
 )
 def test_skills_that_cannot_be_served(house: House, request_: Request, message: str) -> None:
@@ -136,7 +136,9 @@ def test_skills_that_cannot_be_served(house: House, request_: Request, message: 
         make_plan(request_, house.settings, house.service, house.display)
 
 
-def test_a_tag_ollama_does_not_take_is_refused_here(house: House) -> None:
+def test_a_tag_ollama_does_not_take_is_refused_before_anything_else(house: House) -> None:
+    (house.adapter(LAYER_2) / "summary.json").unlink()
+    house.erased[LAYER_2] = "2026-02-03T10:00:00Z"
     for tag in ("casiopy:" + "x" * 81, "casiopy:wéek", "casi opy:1", "casiopy:"):
         with pytest.raises(DeployError, match="cannot be used as a tag"):
             make_plan(Request(week=5, tag=tag), house.settings, house.service, house.display)

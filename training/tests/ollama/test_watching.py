@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,9 +93,10 @@ def test_with_nothing_before_it_says_so_and_keeps(
     assert len(entries(house.settings.adapters_dir)) == 1
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("trouble", ["silent", "erased"])
 def test_a_version_before_that_is_no_better_stays_there(
-    house: House, ollama: StandInOllama, server: OllamaServer, put_live: Any, trouble: str
+    house: House, ollama: StandInOllama, server: OllamaServer, put_live: Any, trouble: str, dry_run: bool
 ) -> None:
     put_live(Request(adapter=LAYER_1))
     put_live(Request(week=5))
@@ -103,7 +105,7 @@ def test_a_version_before_that_is_no_better_stays_there(
         ollama.speak = lambda tag, *_: "" if tag == "casiopy:previous" else "Aquí estoy."
     else:
         house.erased[LAYER_1] = "2026-02-03T10:00:00Z"
-    assert watch(house, server, BROKEN).look() is Outcome.KEPT
+    assert replace(watch(house, server, BROKEN), dry_run=dry_run).look() is Outcome.KEPT
     assert digest(ollama, "casiopy:latest") == live
     assert ("fails its smoke test" if trouble == "silent" else "had erased") in shown(house)
 
@@ -187,9 +189,13 @@ def test_cron_gets_an_exit_code(
         "COLUMNS": "300",
     }.items():
         monkeypatch.setenv(name, str(value))
-    asked = ollama.count("chat")
     ollama.speak = lambda tag, *_: "<|im_start|>user" if tag == "casiopy:latest" else "Aquí estoy, mortal."
     look = ["--watch", "--once", "--host", ollama.url]
+    bad = digest(ollama, "casiopy:latest")
+    result = CliRunner().invoke(deploy, [*look, "--dry-run"])
+    assert (result.exit_code, "WOULD ROLL BACK casiopy:latest" in result.output) == (5, True), result.output
+    assert (digest(ollama, "casiopy:latest"), len(entries(house.settings.adapters_dir))) == (bad, 2)
+    asked = ollama.count("chat")
     result = CliRunner().invoke(deploy, look)
     assert (result.exit_code, "ROLLED BACK casiopy:latest" in result.output) == (5, True), result.output
     assert digest(ollama, "casiopy:latest") == good

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from persona_training.ollama.options import check_together, ollama_tag
 from persona_training.options import ollama_address, utf8_file
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     metavar="NAME[=WEIGHT]",
     help="Serve a skill with it (repeatable): the skill's name or an adapter id; weight 0.5 to 1, default 1.",
 )
-@click.option("--tag", help="Default: <persona>:weekNN, :personality or :skill-NAME; with skills :weekNN-NAME.")
+@click.option(
+    "--tag",
+    callback=ollama_tag,
+    help="Default: <persona>:weekNN, :personality or :skill-NAME; with skills :weekNN-NAME.",
+)
 @click.option(
     "--host", callback=ollama_address, help="Ollama's address. Default: OLLAMA_HOST, else http://127.0.0.1:11434."
 )
@@ -64,7 +69,7 @@ def _span(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     callback=utf8_file,
     help="A text file. Default: core memory from the service, else the dataset's own.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing, create nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; write, create, move nothing.")
 @click.option("--rollback", is_flag=True, help="Make the previous version live again.")
 @click.option("--watch", is_flag=True, help="Hear the live version now and then; roll back when it breaks a hard rule.")
 @click.option("--every", default="6h", show_default=True, callback=_span, help="With --watch: how often (30m, 6h, 1d).")
@@ -79,24 +84,28 @@ def deploy(
 
     Exits with 0 (live, or watched and fine), 1 (refused: nothing was written), 2 (wrong options), 3 (no Ollama answers: the
     artefacts are written and the commands for the rest are printed), 4 (Ollama failed: what was live is untouched); a watch
-    with --once also with 5 (a hard fail, rolled back) or 6 (a hard fail, and nothing better to go back to).
+    with --once also with 5 (a hard fail, rolled back) or 6 (a hard fail, and nothing better to go back to). A dry run of
+    --rollback or --watch ends as the run itself would now.
     """
     from persona_training.display import Display
     from persona_training.evaluation.service import MemoryService
     from persona_training.ollama.server import OllamaServer
     from persona_training.settings import Settings
 
-    if rollback and watch:
-        raise click.UsageError("--rollback and --watch are two things; give one of them.")
+    check_together(ctx)
     settings = Settings.from_env()
     display, server, service = Display(), OllamaServer(host), MemoryService(settings)
     name, by = options.pop("name"), options.pop("by")
     if rollback:
-        from persona_training.ollama.rollback import undo
+        from persona_training.ollama.rollback import foresee, undo
 
-        undo(name, server, service, settings, display, why=options["reason"], by=by)
+        if options["dry_run"]:
+            foresee(name, server, service, settings, display)
+        else:
+            undo(name, server, service, settings, display, why=options["reason"], by=by)
     elif watch:
-        ctx.exit(_watch(name, server, service, settings, display, every=None if once else every))
+        found = _watch(name, server, service, settings, display, None if once else every, options["dry_run"])
+        ctx.exit(found)
     else:
         _deploy(options, server, service, settings, display)
 
@@ -123,14 +132,14 @@ def _watch(
     service: MemoryService,
     settings: Settings,
     display: Display,
-    *,
     every: float | None,
+    dry_run: bool,
 ) -> int:
     """One look's exit code, or a look every so often until the process is ended."""
     from persona_training.ollama.hearing import smoke_battery
     from persona_training.ollama.watching import EXIT_CODES, Watch
 
-    watch = Watch(name, smoke_battery(server, settings, display), server, service, settings, display)
+    watch = Watch(name, smoke_battery(server, settings, display), server, service, settings, display, dry_run)
     if every is None:
         return EXIT_CODES[watch.look()]
     watch.keep_looking(every)

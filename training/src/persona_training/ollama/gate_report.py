@@ -15,7 +15,6 @@ from persona_training.errors import PersonaTrainingError
 REPORTS = ("summary.json", "report.json")
 
 
-
 def _each(**types: str) -> dict[str, Any]:
     """A list of objects that have these keys."""
     keys = {key: {"type": kind} for key, kind in types.items()}

@@ -76,13 +76,13 @@ def make_plan(request: Request, settings: Settings, service: MemoryService, disp
             fit the base, or something they need is missing.
     """
     layers = _find(request, settings)
+    names = Names(request.tag or default_tag(layers))
+    check_tag(names)
     for manifest in layers.manifests:
         display.fact(f"layer {manifest['layer']}", manifest["adapter_id"])
     approval = approve(layers, force=request.force, reason=request.reason)
     display.fact("gate", approval.note)
     refuse_erased(service, [manifest["adapter_id"] for manifest in layers.manifests], display)
-    names = Names(request.tag or default_tag(layers))
-    check_tag(names)
     require_quantiser(request.quantize)
     display.fact("tag", f"{names.tag}, then {names.live}")
     with display.building_base() as progress:

@@ -82,15 +82,25 @@ def roll_back(server: OllamaServer, names: Names) -> Moved:
     Raises:
         OllamaError: there is nothing to roll back to, or a step failed and every name is as it was.
     """
-    digests = server.digests()
-    if names.previous not in digests or names.live not in digests:
-        raise OllamaError(f"Nothing to roll back to: {server.url} serves no {names.previous} beside {names.live}.")
+    digests = both_versions(server, names)
     spares = [_spare(names.live), _spare(names.previous)]
     with _undone_on_failure(server, spares) as undo:
         _move(server, names.previous, names.live, digests, undo)
         _move(server, _spare(names.live), names.previous, digests, undo)
     _sweep(server, spares)
     return Moved(digest=digests[names.previous], replaced=digests[names.live])
+
+
+def both_versions(server: OllamaServer, names: Names) -> dict[str, str]:
+    """Every digest on the server, the live version's and that of the one before it among them.
+
+    Raises:
+        OllamaError: one of the two is not there.
+    """
+    digests = server.digests()
+    if names.previous not in digests or names.live not in digests:
+        raise OllamaError(f"Nothing to roll back to: {server.url} serves no {names.previous} beside {names.live}.")
+    return digests
 
 
 def discard(server: OllamaServer, names: Names) -> None:

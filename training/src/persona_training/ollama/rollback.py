@@ -9,7 +9,7 @@ from persona_training.display import Display
 from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import refuse_erased
 from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, now_utc, record
-from persona_training.ollama.promotion import Moved, Names, roll_back
+from persona_training.ollama.promotion import Moved, Names, both_versions, roll_back
 from persona_training.ollama.server import OllamaServer
 from persona_training.settings import Settings
 
@@ -43,6 +43,20 @@ def undo(
         body = {"tag": names.live, "host": server.url, "live": True, "smoke": smoke}
         display.fact("service", service.register_deployment(entry.adapter_id, body, f"rollback-{entry.at}"))
     return entry
+
+
+def foresee(name: str, server: OllamaServer, service: MemoryService, settings: Settings, display: Display) -> None:
+    """Say what `undo` would do, after the same checks; nothing changes.
+
+    Raises:
+        OllamaError: there is nothing to roll back to, or Ollama failed.
+        ErasedError: the version before learned from what somebody had erased since.
+    """
+    names = Names(f"{name}:rollback")
+    known = _known(settings, both_versions(server, names)[names.previous])
+    refuse_erased(service, adapters_of(known), display)
+    version = f"{known.get('tag', names.previous)} again ({known.get('adapter_id') or 'of unknown origin'})"
+    display.fact("dry run", f"nothing was changed; {names.live} would be {version}")
 
 
 def _entry(names: Names, moved: Moved, known: dict[str, Any], host: str) -> Entry:

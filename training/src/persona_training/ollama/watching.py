@@ -19,7 +19,7 @@ from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import ErasedError
 from persona_training.ollama.ledger import found_bad
 from persona_training.ollama.promotion import Names
-from persona_training.ollama.rollback import undo
+from persona_training.ollama.rollback import foresee, undo
 from persona_training.ollama.server import OllamaError, OllamaServer
 from persona_training.ollama.smoke import smoke_test
 from persona_training.settings import Settings
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
 
     FINE = "fine"
     WARNED = "warned"
-    ROLLED_BACK = "rolled back"
+    ROLLED_BACK = "rolled back"  # in a dry run: would be
     KEPT = "kept"  # broken, and nothing better to go back to
 
 
@@ -58,7 +58,7 @@ EXIT_CODES = {Outcome.FINE: 0, Outcome.WARNED: 0, Outcome.ROLLED_BACK: 5, Outcom
 
 @dataclass(frozen=True)
 class Watch:
-    """One character's live tag on one server, and how it is heard."""
+    """One character's live tag on one server, and how it is heard; a dry run says what it would do, and does not do it."""
 
     name: str
     ear: Ear
@@ -66,6 +66,7 @@ class Watch:
     service: MemoryService
     settings: Settings
     display: Display
+    dry_run: bool = False
 
     def look(self) -> Outcome:
         """Hear the live version once; on a hard fail go back to the version before, if that is any better.
@@ -95,14 +96,21 @@ class Watch:
         obstacle = self._obstacle(names)
         if obstacle is None:
             try:
-                undo(self.name, self.server, self.service, self.settings, self.display, why=why, by="watch")
+                self._undo(why)
             except ErasedError as error:
                 obstacle = error.message
             else:
-                self.display.fact("watch", f"ROLLED BACK {names.live}: {why}")
+                did = "WOULD ROLL BACK" if self.dry_run else "ROLLED BACK"
+                self.display.fact("watch", f"{did} {names.live}: {why}")
                 return Outcome.ROLLED_BACK
         self.display.fact("watch", f"KEPT {names.live} although it is broken: {obstacle} Deploy a version that passes.")
         return Outcome.KEPT
+
+    def _undo(self, why: str) -> None:
+        if self.dry_run:
+            foresee(self.name, self.server, self.service, self.settings, self.display)
+        else:
+            undo(self.name, self.server, self.service, self.settings, self.display, why=why, by="watch")
 
     def _obstacle(self, names: Names) -> str | None:
         """Why going back would help nobody, or None."""
