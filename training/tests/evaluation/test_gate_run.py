@@ -77,6 +77,8 @@ def test_layer_2_is_compared_with_layer_1(shared_world: World, layer_1: RunResul
     assert "no reachable Ollama serves casiopy:week04" in said
     assert values(report, "style")["verdict"] != "fail"
     assert values(report, "marker_rate")["verdict"] != "fail"
+    with pytest.raises(AdapterError, match="the candidate's own weights"):
+        run(shared_world, "casiopy:week04", baseline=layer_2.folder.name)
 
 
 def test_the_same_run_gives_the_same_verdict(shared_world: World, layer_1: RunResult) -> None:

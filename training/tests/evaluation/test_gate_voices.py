@@ -17,12 +17,13 @@ from persona_training.display import Display
 from persona_training.errors import AdapterError, PersonaTrainingError
 from persona_training.evaluation import gate as gate_module
 from persona_training.evaluation.battery import Battery
+from persona_training.evaluation.cast import Voice, without_echoes
 from persona_training.evaluation.command import gate
 from persona_training.evaluation.gate import Request, run_gate
 from persona_training.evaluation.openai_replier import OpenAIServer
-from persona_training.evaluation.report import Report
+from persona_training.evaluation.report import Named, Report
 from persona_training.evaluation.rescoring import rescore
-from persona_training.evaluation.results import ResultsError
+from persona_training.evaluation.results import ResultsError, VoiceName
 from persona_training.settings import Settings
 from rich.console import Console
 
@@ -174,6 +175,48 @@ def test_a_golden_version_that_is_the_reference_is_heard_once(settings: Settings
     report, said = run(settings, tags, baseline="her:latest", golden="her:latest")
     assert (report["golden"], report["reference"]["name"]) == (None, "her:latest")
     assert "her:latest is the reference itself" in said
+
+
+def test_nobody_is_compared_with_herself(settings: Settings, tags: FakeTags) -> None:
+    with pytest.raises(AdapterError, match="--baseline her:new has the candidate's own weights"):
+        run(settings, tags, baseline="her:new")
+    report, said = run(settings, tags, baseline="none", golden="her:new", samples=1)
+    assert (report["golden"], report["reference"], report["floor"]["name"]) == (None, None, "base")
+    assert "her:new is the candidate itself" in said
+
+
+def test_the_same_weights_under_another_name_are_the_same() -> None:
+    def voice(name: str, weights: str | None) -> Voice:
+        return Voice(Named(name, None, weights), {"in": "ollama", "digest": f"digest of {name}"})
+
+    text = StringIO()
+    display = Display(Console(file=text, width=200))
+    found: dict[VoiceName, Voice] = {
+        "candidate": voice("q4", "a" * 64),
+        "reference": voice("q8", "a" * 64),
+        "golden": voice("f16", "a" * 64),
+        "floor": voice("base", None),
+    }
+    with pytest.raises(AdapterError, match="or 'none'"):
+        without_echoes(found, display, baseline="q8")
+    assert list(without_echoes(found, display, baseline=None)) == ["candidate", "floor"]
+    assert "q8 has the candidate's own weights" in text.getvalue()
+    unknown: dict[VoiceName, Voice] = {"candidate": voice("new", None), "reference": voice("old", None)}
+    assert without_echoes(unknown, display, baseline="old") == unknown
+
+
+def test_results_of_a_comparison_with_herself_are_not_judged(
+    settings: Settings, tags: FakeTags, tmp_path: Path
+) -> None:
+    run(settings, tags, save_report=True, output_dir=tmp_path, samples=1, baseline="her:latest")
+    path = tmp_path / "results.jsonl"
+    first, *rest = path.read_text(encoding="utf-8").splitlines()
+    setting = json.loads(first)
+    for name in ("candidate", "reference"):
+        setting["voices"][name]["weights_sha256"] = "a" * 64
+    path.write_text("\n".join([json.dumps(setting), *rest]), encoding="utf-8")
+    with pytest.raises(ResultsError, match="the candidate's own weights"):
+        again(settings, tmp_path)
 
 
 def test_a_smoke_gate_is_twenty_probes_and_no_dialogues(settings: Settings, tags: FakeTags) -> None:

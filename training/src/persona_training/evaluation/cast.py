@@ -11,6 +11,7 @@ from persona_training.adapters import adapter_chain, check_base, finished_adapte
 from persona_training.bases import BaseModel
 from persona_training.datasets import Dataset
 from persona_training.display import Display
+from persona_training.errors import AdapterError
 from persona_training.evaluation.joins import find_join, read_join
 from persona_training.evaluation.report import Named
 from persona_training.evaluation.results import VoiceName
@@ -133,16 +134,43 @@ def lessons(subject: Subject, settings: Settings, display: Display) -> list[Data
     return datasets
 
 
-def without_echoes(voices: Mapping[VoiceName, Voice], display: Display) -> dict[VoiceName, Voice]:
-    """Leave out a golden version that is the candidate or the reference itself: it would say nothing new."""
+def without_echoes(
+    voices: Mapping[VoiceName, Voice], display: Display, *, baseline: str | None
+) -> dict[VoiceName, Voice]:
+    """Leave out who would say nothing new: a reference that is the candidate itself, a golden version that is either.
+
+    Whoever is compared with herself passes whatever she says, so she then has to rise above the floor.
+
+    Args:
+        voices: everybody who was found.
+        display: who is left out is shown there.
+        baseline: what the operator asked to compare with, or None.
+
+    Raises:
+        AdapterError: the operator asked for a comparison of the candidate with her own weights.
+    """
     kept = dict(voices)
-    golden = kept.get("golden")
+    candidate, reference, golden = kept["candidate"], kept.get("reference"), kept.get("golden")
+    if reference is not None and _same(reference, candidate):
+        if baseline is not None:
+            raise AdapterError(
+                f"--baseline {baseline} has the candidate's own weights, so a comparison would prove nothing. Name another "
+                "version, or 'none' to compare with the base alone."
+            )
+        display.fact("reference", f"not compared with: {reference.named.name} has the candidate's own weights")
+        del kept["reference"]
     for other in ("candidate", "reference"):
-        if golden is not None and other in kept and golden.identity == kept[other].identity:
+        if golden is not None and other in kept and _same(golden, kept[other]):
             display.fact("golden", f"not heard a second time: {golden.named.name} is the {other} itself")
             del kept["golden"]
             break
     return kept
+
+
+def _same(one: Voice, other: Voice) -> bool:
+    """Equal where they speak, or, whatever they are called and however they are quantised, by the hash of their weights."""
+    own = one.named.weights_sha256
+    return one.identity == other.identity or (own is not None and own == other.named.weights_sha256)
 
 
 def her_replies(datasets: Sequence[Dataset]) -> list[str]:

@@ -48,7 +48,8 @@ def cast_of_adapters(
         name: Voice(named_after(weights), {"in": "process", **weights.identity()}, weights=weights)
         for name, weights in found.items()
     }
-    return Cast(subject, without_echoes(voices, display), base.name, prompt, prompt.text, datasets)
+    kept = without_echoes(voices, display, baseline=request.baseline)
+    return Cast(subject, kept, base.name, prompt, prompt.text, datasets)
 
 
 def golden_of(request: Request, settings: Settings) -> tuple[Path | None, str]:

@@ -56,7 +56,7 @@ def cast_of_tags(request: Request, subject: Subject, settings: Settings, tags: T
     prompt = SystemPrompt(tags.system_of(subject.name), f"inside the tag {subject.name}")
     return Cast(
         subject=subject,
-        voices=without_echoes(voices, display),
+        voices=without_echoes(voices, display, baseline=request.baseline),
         floor_name=request.floor or NEUTRAL_FLOOR,
         prompt=prompt,
         told="",
@@ -130,7 +130,7 @@ def cast_of_server(
     voices = {name: voice(model, name) for name, model in _who(request, subject, reference, golden).items()}
     return Cast(
         subject=subject,
-        voices=without_echoes(voices, display),
+        voices=without_echoes(voices, display, baseline=request.baseline),
         floor_name=request.floor or NEUTRAL_FLOOR,
         prompt=prompt,
         told=prompt.text,

@@ -58,6 +58,7 @@ def rescore(
         PersonaTrainingError: the results or the battery cannot be read, or have nothing in common.
     """
     heard = read_results(results)
+    _check_apart(heard, results)
     match = _match(heard, load_battery(battery), display)
     samples = _samples(heard, match.probes)
     said: dict[str, Transcript] = {voice: _transcript(voice, heard, match, samples) for voice in heard.voices}
@@ -71,6 +72,16 @@ def rescore(
         save(folder, report, None, named["candidate"].adapter_id, MemoryService(settings), display)
         _keep_results(results, folder / RESULTS)
     return report
+
+
+def _check_apart(heard: Heard, results: Path) -> None:
+    voices = heard.setting["voices"]
+    own = voices["candidate"].get("weights_sha256")
+    if own is not None and own == voices.get("reference", {}).get("weights_sha256"):
+        raise ResultsError(
+            f"The reference in {results} has the candidate's own weights, so a comparison would prove nothing. Run the gate "
+            "again with another --baseline."
+        )
 
 
 def _judged(heard: Heard, exam: Exam, said: Mapping[str, Transcript], samples: int) -> Judgement:
