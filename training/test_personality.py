@@ -10,7 +10,13 @@ Exit code 0 pass, 1 fail, 2 inconclusive, 3 could not judge. The same command as
 a program, not a test module.
 """
 
-from persona_training.evaluation.command import gate
+import sys
+
+try:
+    from persona_training.evaluation.command import gate
+except KeyboardInterrupt:  # else 1, which would be a verdict
+    sys.stderr.write("Stopped.\n")
+    sys.exit(3)
 
 if __name__ == "__main__":
     gate()

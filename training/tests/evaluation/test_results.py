@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 from persona_training.errors import StorageError
 from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.replies import SERVED
-from persona_training.evaluation.results import Line, ResultsError, lines_of, read_results, setting_line, write_lines
+from persona_training.evaluation.results import (
+    MOST_LOOKS,
+    Line,
+    ResultsError,
+    lines_of,
+    read_results,
+    setting_line,
+    write_lines,
+)
 from persona_training.evaluation.transcript import Transcript
 
-# Anything a model may say that UTF-8 can hold.
-SAID = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+# Anything a model may say that UTF-8 and XML can hold.
+SAID = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n"), max_size=30)
 
 
 def setting(battery: Battery, probes: int = 2) -> Line:
@@ -64,7 +72,9 @@ def test_what_was_said_comes_back(
         (["SETTING", '{"kind": "reply", "voice": "candidate", "probe": "p", "sample": 1, "reply": "x"}'], "line 2"),
         (["SETTING", "", '{"kind": "turn", "voice": "candidate"}'], "line 3"),
         (["SETTING", "[]"], "line 2"),
-        (["NOBODY"], "its voices are"),
+        (["NOBODY"], "'stranger' is not one of"),
+        (["SETTING", "[" * 100_000 + "]" * 100_000], "damaged in line 2 .RecursionError"),
+        (["SETTING", '{"kind": "reply", "voice": "candidate", "probe": "p", "sample": 0, "reply": null}'], "no text"),
     ],
 )
 def test_damage_is_named_by_its_line(battery: Battery, tmp_path: Path, lines: list[str], words: str) -> None:
@@ -74,6 +84,46 @@ def test_damage_is_named_by_its_line(battery: Battery, tmp_path: Path, lines: li
     path.write_text("\n".join(of.get(line, line) for line in lines), encoding="utf-8")
     with pytest.raises(ResultsError, match=words):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"looks": 0}, "looks: 0 is less"),
+        ({"looks": -1}, "looks: -1 is less"),
+        ({"looks": 1_000_000}, f"looks: 1000000 is greater than the maximum of {MOST_LOOKS}"),
+        ({"looks": "vier"}, "looks: 'vier' is not of type"),
+        ({"seed": -5}, "seed: -5 is less"),
+        ({"probes": [{"id": "x"}]}, "probes, 0: 'prompt' is a required"),
+        ({"voices": {"candidate": {}}}, "voices, candidate: 'name' is a required"),
+        ({"voices": {"candidate": {"name": "\ud83d"}}}, "UnicodeEncodeError"),
+        ({"voices": {"candidate": {"name": "a\0b"}}}, "voices, candidate, name"),
+        ({"voices": {"candidate": {"name": "she"}, "stranger": {"name": "he"}}}, "'stranger' is not one of"),
+        ({"voices": {"reference": {"name": "he"}}}, "voices: 'candidate' is a required"),
+        ({"exports": [1]}, "exports, 0"),
+        ({"serving": {"backend": "ollama", "system_prompt": "", "sampling": None}}, "sampling: None is not"),
+        ({"serving": {"backend": "ollama", "system_prompt": "", "sampling": {"mood": 1}}}, "'mood' was unexpected"),
+        ({"serving": {"backend": "ollama", "system_prompt": "", "sampling": {"top_p": None}}}, "top_p: None"),
+        (
+            {"serving": {"backend": "ollama", "system_prompt": "", "sampling": {"temperature": float("nan")}}},
+            "not JSON",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_says_where(
+    battery: Battery, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({**setting(battery), **changes}), encoding="utf-8")
+    with pytest.raises(ResultsError, match=words):
+        read_results(path)
+
+
+def test_what_no_report_can_hold_is_replaced(battery: Battery, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    reply = {"kind": "reply", "voice": "candidate", "probe": "p", "sample": 0, "reply": "¡\ud83d\0\x1b!"}
+    path.write_text(f"{json.dumps(setting(battery))}\n{json.dumps(reply)}", encoding="utf-8")
+    assert read_results(path).replies["candidate", "p"] == ["¡\ufffd\ufffd\ufffd!"]
 
 
 def test_unknown_kinds_are_passed_over(battery: Battery, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
 COULD_NOT_JUDGE = 3
+STOPPED = "Stopped. What was heard is kept: run the same command again to go on from there."
 
 
 class GateError(click.ClickException):
@@ -22,26 +26,44 @@ class GateError(click.ClickException):
     exit_code = COULD_NOT_JUDGE
 
 
+@contextmanager
+def never_a_verdict() -> Iterator[None]:
+    """Turn whatever ends the gate before its verdict into a `GateError`; a defect's traceback is shown before.
+
+    Python exits with 1 after an exception, and so does rich when nobody reads its output any more: both would read as "fail".
+
+    Raises:
+        GateError: for every exception but click's own `Exit`, which carries the verdict.
+    """
+    try:
+        yield
+    except click.exceptions.Exit:
+        raise
+    except click.ClickException as error:
+        raise GateError(error.format_message()) from error
+    except (KeyboardInterrupt, click.Abort) as error:
+        raise GateError(STOPPED) from error
+    except (BrokenPipeError, SystemExit) as error:
+        raise GateError("Nobody reads the output any more, so the gate ended before its verdict.") from error
+    except Exception as error:
+        traceback.print_exc()
+        raise GateError(
+            f"There is no verdict: the gate itself failed ({type(error).__name__}, see above). Please report it."
+        ) from error
+
+
 class GateCommand(click.Command):
     """A command whose errors all exit with 3, so that 1 and 2 only ever mean a verdict."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the options; a wrong one is an error, not an inconclusive verdict."""
-        try:
+        with never_a_verdict():
             return super().make_context(*args, **kwargs)
-        except click.ClickException as error:
-            raise GateError(error.format_message()) from error
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; whatever the operator has to put right exits with 3, and so does Ctrl-C."""
-        try:
+        """Run; whatever goes wrong exits with 3."""
+        with never_a_verdict():
             return super().invoke(ctx)
-        except click.ClickException as error:
-            raise GateError(error.format_message()) from error
-        except (KeyboardInterrupt, click.Abort) as error:
-            raise GateError(
-                "Stopped. What was heard is kept: run the same command again to go on from there."
-            ) from error
 
 
 @click.command(cls=GateCommand)
@@ -120,6 +142,8 @@ def gate(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _check_together(ctx: click.Context) -> None:
+    from persona_training.evaluation.results import MOST_LOOKS
+
     options = ctx.params
     given = {name for name in options if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
     if options["rescore"]:
@@ -133,6 +157,11 @@ def _check_together(ctx: click.Context) -> None:
         )
     if {"battery", "weekly"} <= given:
         raise click.UsageError("--weekly stands in for --battery: the file says itself which battery it extends.")
+    if options["samples"] > MOST_LOOKS and not options["no_early_stop"]:
+        raise click.UsageError(
+            f"--samples {options['samples']}: the gate looks after every round, at most {MOST_LOOKS} times. Add "
+            "--no-early-stop to look once, at the end."
+        )
     if options["smoke"] and "dialogue_samples" in given:
         raise click.UsageError("--smoke holds no dialogues, so --dialogue-samples cannot be given with it.")
 

@@ -46,7 +46,7 @@ def ask_probes(
     for start in range(0, len(probes), AT_ONCE):
         portion = probes[start : start + AT_ONCE]
         conversations = [[*_told(system_prompt), Message(role="user", content=probe.prompt)] for probe in portion]
-        yield _storable(replier.reply(conversations, sampling, first + start))
+        yield [storable(said) for said in replier.reply(conversations, sampling, first + start)]
 
 
 def hold_dialogues(
@@ -76,7 +76,7 @@ def hold_dialogues(
         for talk, dialogue in open_talks:
             talk.append(Message(role="user", content=dialogue.turns[turn]))
         asked = [list(talk) for talk, _ in open_talks]
-        answers = _storable(replier.reply(asked, sampling, first + turn * TURN_SEEDS))
+        answers = [storable(said) for said in replier.reply(asked, sampling, first + turn * TURN_SEEDS)]
         yield answers
         for (talk, _), answer in zip(open_talks, answers, strict=True):
             talk.append(Message(role="assistant", content=answer))
@@ -124,8 +124,10 @@ def _told(system_prompt: str) -> list[Message]:
     return [Message(role="system", content=system_prompt)] if system_prompt else []
 
 
-def _storable(replies: Sequence[str]) -> list[str]:
-    """A byte-level model can say the NUL character, which neither JSON in PostgreSQL nor XML can hold, and half an emoji, which
+def storable(reply: str) -> str:
+    """The reply with U+FFFD for what cannot be kept.
+
+    A byte-level model can say the NUL character, which neither JSON in PostgreSQL nor XML can hold, and half an emoji, which
     no file in UTF-8 can.
     """
-    return [_UNSTORABLE.sub("\ufffd", reply) for reply in replies]
+    return _UNSTORABLE.sub("\ufffd", reply)
