@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from persona_training.evaluation.battery_source import shipped_names
 PROBE = {"id": "a", "facet": "style", "prompt": "p", "references": ["r"]}
 MARKER = {"name": "m", "title": "m", "pattern": "x", "band": [0.1, 0.9]}
 DIALOGUE = {"id": "d", "mood": "neutral", "turns": ["one", "two"]}
+ENDLESS = "((a{1,60}){1,60}){1,60}#"  # minutes, on a few dozen a without a sign after them
+BOMB = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11))]
 GOOD: dict[str, Any] = {
     "name": "b",
     "version": 1,
@@ -118,7 +121,7 @@ def test_it_may_stand_on_a_shipped_one(tmp_path: Path, battery: Battery) -> None
         ({"markers": [MARKER | {"band": [0.9, 0.1]}]}, r"f\.yaml: markers, m, band: the lower share comes first"),
         (
             {"markers": [MARKER | {"band": [0, 2]}]},
-            r"f\.yaml: markers, m, band, number 2: 2 is greater than the maximum of 1",
+            r"f\.yaml: markers, m, band, number 2: 2 must be at most 1",
         ),
         ({"markers": [MARKER | {"band": [0.5]}]}, r"markers, m, band: it needs at least 2"),
         ({"canaries": ["[a"]}, r"canaries, number 1: '\[a' is no regular expression"),
@@ -147,6 +150,27 @@ def test_it_may_stand_on_a_shipped_one(tmp_path: Path, battery: Battery) -> None
         ({"version": "one"}, r"f\.yaml: version: 'one' is no whole number"),
         ({"language": "Spanish"}, r"f\.yaml: language: 'Spanish' must look like"),
         ({"probs": []}, r"f\.yaml: at the top: .*'probs' was unexpected\); known here are name, version"),
+        ({"version": int("9" * 400)}, r"f\.yaml: version: '?9{60}…'? must be at most 999999999\.$"),
+        (
+            {"persona": "../../etc"},
+            r"f\.yaml: persona: '\.\./\.\./etc' must begin with a letter or number and hold no slash",
+        ),
+        (
+            {"markers": [MARKER | {"band": [math.nan, math.nan]}]},
+            r"m, band: the lower share comes first, and both are",
+        ),
+        (
+            {"probes": [PROBE | {"prompt": "a" * 1_000_000}]},
+            r"probes, a, prompt: it has 1000000 characters, and 20000 are",
+        ),
+        (
+            {"probes": [PROBE | {"prompt": "a\0"}]},
+            r"f\.yaml is not valid YAML: a text holds a control character, line",
+        ),
+        ({"markers": [MARKER | {"pattern": "|"}]}, r"f\.yaml: markers, m, pattern: '\|' is found in every text"),
+        ({"canaries": ["x*"]}, r"f\.yaml: canaries: 'x\*' is found in every text"),
+        ({"canaries": ["(" * 1900]}, r"f\.yaml: canaries, number 1: .* is no regular expression"),
+        ({"canaries": [ENDLESS]}, r"f\.yaml: canaries: The regular expression .* took more than 1 s"),
     ],
 )
 def test_a_broken_battery_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -175,6 +199,17 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
             {"f.yaml": {"name": "x", "extends": "g.yaml"}, "g.yaml": {"name": "y", "extends": "f.yaml"}},
             "extends itself",
         ),
+        (
+            {f"{n or 'f'}.yaml": {"name": f"b{n}", "extends": f"./{n + 1}.yaml"} for n in range(25)},
+            r"f\.yaml stands on more than 20 batteries\. Join some",
+        ),
+        ({"f.yaml": "probes: " + "[" * 200_000 + "]" * 200_000}, r"it is nested more than 50 deep"),
+        ({"f.yaml": "name: x\nprobes: &a [*a]"}, r"\*a stands inside what it names"),
+        (
+            {"f.yaml": "\n".join(BOMB)},
+            r"f\.yaml is not valid YAML: with its aliases .* more than 100000 values, line",
+        ),
+        ({"f.yaml": "name: " + "x" * 2_000_000}, r"more than the 2000000 characters"),
     ],
 )
 def test_a_file_that_cannot_be_joined_says_so(tmp_path: Path, files: dict[str, object], message: str) -> None:
@@ -182,6 +217,22 @@ def test_a_file_that_cannot_be_joined_says_so(tmp_path: Path, files: dict[str, o
         write(tmp_path / name, keys)
     with pytest.raises(BatteryError, match=message):
         load_battery(tmp_path / "f.yaml")
+
+
+def test_a_battery_that_extends_itself_by_way_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(".")
+    with pytest.raises(BatteryError, match="extends itself, by way of"):
+        load_battery(write(tmp_path / "self.yaml", {"name": "x", "extends": "link/self.yaml"}))
+
+
+def test_an_anchor_used_a_few_times_is_fine(tmp_path: Path) -> None:
+    text = yaml.safe_dump({key: value for key, value in GOOD.items() if key != "probes"}) + (
+        "probes:\n"
+        "  - {id: a, facet: style, prompt: p, references: &hers [r]}\n"
+        "  - {id: b, facet: style, prompt: q, references: *hers}\n"
+    )
+    battery = load_battery(write(tmp_path / "f.yaml", text))
+    assert [probe.references for probe in battery.probes] == [("r",), ("r",)]
 
 
 def test_two_files_of_a_folder_that_contradict_each_other(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from persona_training.evaluation.battery_source import BatteryError, read_source
+from persona_training.evaluation.patterns import Pattern
 
 ReplyLanguage = Literal["es", "en", "any"]
 Dialect = Literal["tuteo", "voseo", "ustedeo", "any"]
@@ -100,7 +100,7 @@ class Marker:
 
     name: str
     title: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
     band: tuple[float, float]
 
 
@@ -114,15 +114,15 @@ class Battery:
     language: str
     sha256: str
     markers: tuple[Marker, ...]
-    assistant_tone: tuple[re.Pattern[str], ...]
-    refusal: tuple[re.Pattern[str], ...]
-    canaries: tuple[re.Pattern[str], ...]
+    assistant_tone: tuple[Pattern, ...]
+    refusal: tuple[Pattern, ...]
+    canaries: tuple[Pattern, ...]
     neutral_replies: tuple[str, ...]
     probes: tuple[Probe, ...]
     dialogues: tuple[Dialogue, ...] = ()
     corpora: Corpora = Corpora()
     dialect: Dialect = "any"
-    out_of_character: tuple[re.Pattern[str], ...] = ()
+    out_of_character: tuple[Pattern, ...] = ()
 
     @property
     def kept_out(self) -> tuple[str, ...]:
@@ -201,12 +201,8 @@ def _dialogue(item: dict[str, Any], language: str) -> Dialogue:
 
 def _marker(item: dict[str, Any]) -> Marker:
     low, high = item["band"]
-    return Marker(item["name"], item["title"], _pattern(item["pattern"]), (float(low), float(high)))
+    return Marker(item["name"], item["title"], Pattern(item["pattern"]), (float(low), float(high)))
 
 
-def _patterns(sources: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(map(_pattern, sources))
-
-
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source, re.IGNORECASE | re.MULTILINE)
+def _patterns(sources: Iterable[str]) -> tuple[Pattern, ...]:
+    return tuple(map(Pattern, sources))

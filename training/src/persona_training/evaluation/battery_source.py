@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,13 +24,15 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.exceptions import best_match
 
 from persona_training.errors import PersonaTrainingError
-from persona_training.yaml_text import read_yaml
+from persona_training.evaluation.patterns import NO_PATTERN, is_pattern, objection
+from persona_training.yaml_text import MOST_CHARACTERS, read_yaml
 
 SUFFIXES = (".yaml", ".yml")
 # Lists whose members have a name, and the key it is under; lists of bare words; single values.
 NAMED = {"markers": "name", "probes": "id", "dialogues": "id"}
 BARE = ("canaries", "neutral_replies")
 GROUPED = ("forbidden", "corpora")
+MOST_LAYERS = 20  # one on top of another; a year of weeks is that many files side by side, not a tower
 _KINDS = {"string": "text", "array": "list", "object": "mapping", "integer": "whole number"}
 REQUIRED = ("name", "version", "persona", "language", "markers", "forbidden", "neutral_replies", "probes")
 
@@ -120,8 +122,11 @@ def _find(source: str | Path, beside: Path | None = None) -> Traversable:
 
 def _layers(found: Traversable, label: str, above: tuple[str, ...]) -> list[list[Part]]:
     """The battery at the bottom first."""
-    if str(found) in above:
-        raise BatteryError(f"The battery {label} extends itself, by way of {' -> '.join((*above, str(found)))}.")
+    place = str(Path(str(found)).resolve())  # a link leads to the same file by another name
+    if place in above:
+        raise BatteryError(f"The battery {label} extends itself, by way of {' -> '.join((*above, place))}.")
+    if len(above) >= MOST_LAYERS:
+        raise BatteryError(f"{above[0]} stands on more than {MOST_LAYERS} batteries. Join some of them in a folder.")
     files = [found] if found.is_file() else sorted(_yaml_files(found), key=lambda entry: entry.name)
     if not files:
         raise BatteryError(f"No .yaml file is in the battery folder {label}. Give a folder with at least one.")
@@ -137,7 +142,7 @@ def _layers(found: Traversable, label: str, above: tuple[str, ...]) -> list[list
         )
     base = str(extending[0].keys["extends"])
     beside = Path(str(found)) if found.is_dir() else Path(str(found)).parent
-    return [*_layers(_find(base, beside), base, (*above, str(found))), parts]
+    return [*_layers(_find(base, beside), base, (*above, place)), parts]
 
 
 def _yaml_files(folder: Traversable) -> Iterable[Traversable]:
@@ -146,7 +151,8 @@ def _yaml_files(folder: Traversable) -> Iterable[Traversable]:
 
 def _part(file: Traversable) -> Part:
     try:
-        content = file.read_text(encoding="utf-8")
+        with file.open("r", encoding="utf-8") as stream:
+            content = stream.read(MOST_CHARACTERS + 1)  # one more, and it is refused
     except (OSError, UnicodeDecodeError) as error:
         raise BatteryError(f"{file} cannot be read: {error}. It has to be a readable text file in UTF-8.") from error
     try:
@@ -159,15 +165,33 @@ def _part(file: Traversable) -> Part:
     if wrong is not None:
         raise BatteryError(f"{file}: {_explained(wrong, keys)}")
     for marker in keys.get("markers", ()):
-        if marker["band"][0] > marker["band"][1]:
-            raise BatteryError(f"{file}: markers, {marker['name']}, band: the lower share comes first.")
+        low, high = marker["band"]
+        if not 0 <= low <= high <= 1:  # .nan is a number too
+            raise BatteryError(
+                f"{file}: markers, {marker['name']}, band: the lower share comes first, and both are numbers."
+            )
+    for place, source in _patterns(keys):
+        why = objection(source)
+        if why is not None:
+            raise BatteryError(f"{file}: {place}: {why}")
     return Part(str(file), content, keys)
+
+
+def _patterns(keys: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every regular expression, after the place it stands at."""
+    for marker in keys.get("markers", ()):
+        yield f"markers, {marker['name']}, pattern", marker["pattern"]
+    for group, sources in keys.get("forbidden", {}).items():
+        yield from ((f"forbidden, {group}", source) for source in sources)
+    yield from (("canaries", source) for source in keys.get("canaries", ()))
 
 
 @cache
 def _validator() -> Draft202012Validator:
     schema = (resources.files("persona_training.evaluation") / "battery.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(schema), format_checker=FormatChecker(formats=["regex"]))
+    checker = FormatChecker(formats=())
+    checker.checks("regex", raises=NO_PATTERN)(is_pattern)
+    return Draft202012Validator(json.loads(schema), format_checker=checker)
 
 
 def _explained(wrong: ValidationError, keys: dict[str, Any]) -> str:
@@ -183,7 +207,13 @@ def _explained(wrong: ValidationError, keys: dict[str, Any]) -> str:
         case "format":
             said = f"{value} is no regular expression"
         case "pattern":
-            said = f"{value} is empty" if wanted == r"\S" else f"{value} must look like {wanted}"
+            said = (
+                f"{value} is empty" if wanted == r"\S" else f"{value} must {within.get('description', f'be {wanted}')}"
+            )
+        case "minimum" | "maximum":
+            said = f"{value} must be {'at least' if wrong.validator == 'minimum' else 'at most'} {wanted}"
+        case "maxLength":
+            said = f"it has {len(str(wrong.instance))} characters, and {wanted} are the most"
         case "minItems" | "maxItems":
             said = f"it needs {'at least' if wrong.validator == 'minItems' else 'at most'} {wanted}"
         case "additionalProperties":
@@ -246,7 +276,8 @@ def _twice(place: str, first: Part, second: Part) -> BatteryError:
 
 
 def _once(items: list[Any]) -> list[Any]:
-    return [item for number, item in enumerate(items) if item not in items[:number]]
+    """In order, each once; pairs are mappings of texts."""
+    return list({tuple(sorted(item.items())) if isinstance(item, dict) else item: item for item in items}.values())
 
 
 def _sha256(parts: Sequence[Part]) -> str:
