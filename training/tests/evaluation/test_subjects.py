@@ -21,6 +21,7 @@ from persona_training.evaluation.subjects import (
 from persona_training.parents import find_parents
 from persona_training.settings import Settings
 from persona_training.testing import small_recipe
+from persona_training.weekly.live import live_layer_1
 
 
 def add(folder: Path, adapter_id: str, layer: int, week: tuple[int, int] | None = None, **changes: object) -> None:
@@ -194,7 +195,8 @@ def test_a_week_is_compared_with_what_is_live(real: Path) -> None:
     week_6 = "episodic-2026-w06-20260208T000000"
     assert baseline(real, week_6)[0] == "personality-20260101T000000"
     deployed(real, LIVE)
-    deployed(real, "personality-20260401T000000")  # another character's
+    deployed(real, "personality-20260401T000000", live="other:latest")
+    deployed(real, "an adapter of another character that is not here", live="other:latest")
     assert baseline(real, week_6) == (LIVE, f"what is live: {LIVE}")
     assert baseline(real, "personality-20260301T000000")[0] == "personality-20260101T000000"
     assert baseline(real, "personality-20260101T000000") == (
@@ -204,6 +206,22 @@ def test_a_week_is_compared_with_what_is_live(real: Path) -> None:
     assert baseline(real, LIVE)[0] == "personality-20260101T000000"
     deployed(real, None)
     assert "what is live, casiopy:week05, is not in" in baseline(real, week_6)[1]
+    deployed(real, None, live="other:latest")
+    assert "what is live, casiopy:week05, is not in" in baseline(real, week_6)[1]
+
+
+def test_what_is_live_is_what_the_week_stands_on(real: Path) -> None:
+    """One rule for the gate's reference and for the week's parent: the newest line about the persona's own live tag."""
+    deployed(real, LIVE)
+    deployed(real, "gone", live="other:latest")
+    deployed(real, "personality-20260401T000000", tag="casiopy:rehearsal", live="rehearsal:latest")
+    parent, _ = live_layer_1(None, "casiopy", Settings(adapters_dir=real))
+    assert (parent, baseline(real, "personality-20260301T000000")[0]) == ("personality-20260101T000000",) * 2
+    deployed(real, "gone")
+    assert (live_layer_1(None, "casiopy", Settings(adapters_dir=real))[0], baseline(real, LIVE)[1]) == (
+        None,
+        f"the layer it was trained on: personality-20260101T000000 (what is live, gone, is not in {real})",
+    )
 
 
 def test_a_live_week_with_a_skill_is_found_as_a_join(real: Path) -> None:

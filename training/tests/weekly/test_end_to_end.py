@@ -24,6 +24,7 @@ from persona_training.config import read_recipe
 from persona_training.display import Display
 from persona_training.evaluation import gate
 from persona_training.evaluation.report import Report
+from persona_training.ollama.ledger import live_entry
 from persona_training.ollama.stand_in import StandInOllama
 from persona_training.preparation import Request
 from persona_training.settings import Settings
@@ -31,7 +32,7 @@ from persona_training.smoke import random_base, smoke_recipe
 from persona_training.testing import row, write_export
 from persona_training.training_run import train
 from persona_training.weekly.command import week
-from persona_training.weekly.live import live_entry, live_layer_1, skills_beside
+from persona_training.weekly.live import live_layer_1, skills_beside
 from rich.console import Console
 
 from .service import MemoryService, serving

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from persona_training.ollama.ledger import live_entry
 from persona_training.settings import Settings
-from persona_training.weekly.live import live_entry, live_layer_1, skills_beside
+from persona_training.weekly.live import live_layer_1, skills_beside
 
 LINE = {"event": "deploy", "live": "casiopy:latest", "adapter_id": "episodic-x", "skills": []}
 

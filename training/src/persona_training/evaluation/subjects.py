@@ -11,7 +11,7 @@ from typing import Literal
 from persona_training.adapters import Manifest, adapter_chain, adapters_in, finished_adapter, read_adapter
 from persona_training.errors import AdapterError
 from persona_training.evaluation.joins import Join, find_join, join_of, read_join
-from persona_training.ollama.ledger import entries
+from persona_training.ollama.ledger import live_entry
 
 Backend = Literal["transformers", "ollama", "openai"]
 
@@ -173,18 +173,16 @@ def default_baseline(subject: Subject, adapters_dir: Path) -> tuple[Path | None,
 
 
 def _live(subject: Subject, adapters_dir: Path) -> tuple[Path | None, str]:
-    """The adapter or join behind what was deployed last, or None and the reason why it is not what to compare with."""
+    """The adapter or join behind the live tag of the subject's persona, or None and why it is not what to compare with."""
     own = subject.manifest or _lowest_layer(subject, adapters_dir)
-    for entry in reversed(entries(adapters_dir)):
-        name = entry.get("adapter_id")
-        folder = adapters_dir / str(name)
-        if not name or not (folder / "manifest.json").is_file():
-            return None, f"what is live, {name or entry.get('tag')}, is not in {adapters_dir}"
-        manifest = read_adapter(folder)
-        # Several characters may be served from one folder.
-        if own is None or own.get("persona") == manifest.get("persona"):
-            return _as_reference(folder, entry.get("skills") or [], subject, adapters_dir)
-    return None, "nothing is live"
+    entry = live_entry(None if own is None else own.get("persona"), adapters_dir)
+    if entry is None:
+        return None, "nothing is live"
+    name = entry.get("adapter_id")
+    folder = adapters_dir / str(name)
+    if not name or not (folder / "manifest.json").is_file():
+        return None, f"what is live, {name or entry.get('tag')}, is not in {adapters_dir}"
+    return _as_reference(folder, entry.get("skills") or [], subject, adapters_dir)
 
 
 def _lowest_layer(subject: Subject, adapters_dir: Path) -> Manifest | None:

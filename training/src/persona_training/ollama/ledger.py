@@ -16,6 +16,7 @@ from persona_training.errors import StorageError
 
 FILE_NAME = "deployments.jsonl"
 LOCK_NAME = ".deploying.lock"
+LIVE = "latest"  # the tag that clients use, of every persona's name
 By = Literal["command", "dashboard", "watch"]
 
 
@@ -114,6 +115,16 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
         raise StorageError(
             f"{path} is damaged ({error}). Remove the broken line; nothing else depends on it."
         ) from error
+
+
+def live_entry(persona: str | None, adapters_dir: Path) -> dict[str, Any] | None:
+    """The newest line about this persona's live tag; of any persona's for None.
+
+    Several personas may be served from one folder, and a line about another one's tag tells nothing about this one's.
+    """
+    tag = f"{persona}:{LIVE}" if persona else None
+    known = [entry for entry in entries(adapters_dir) if tag is None or entry.get("live") == tag]
+    return known[-1] if known else None
 
 
 def deployed_as(adapters_dir: Path, digest: str) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from persona_training.ollama.ledger import LIVE
 from persona_training.ollama.server import OllamaError, OllamaServer
-from persona_training.ollama.tags import LIVE
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from persona_training.generation import Replier
-from persona_training.ollama.ledger import deployed_as
+from persona_training.ollama.ledger import LIVE, deployed_as
 from persona_training.ollama.replier import OllamaReplier
 from persona_training.ollama.server import OllamaError, OllamaServer
-
-LIVE = "latest"
 
 
 class OllamaTags:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from persona_training.adapters import adapter_chain
 from persona_training.evaluation.subjects import find_adapter
-from persona_training.ollama.ledger import entries
-from persona_training.ollama.tags import LIVE
+from persona_training.ollama.ledger import live_entry
 from persona_training.settings import Settings
 
 NO_SKILLS = ("none",)
-
-
-def live_entry(persona: str | None, adapters_dir: Path) -> dict[str, Any] | None:
-    """The newest line of the ledger about this persona's live tag; of any persona for None."""
-    tag = f"{persona}:{LIVE}" if persona else None
-    known = [entry for entry in entries(adapters_dir) if tag is None or entry.get("live") == tag]
-    return known[-1] if known else None
 
 
 def live_layer_1(given: str | None, persona: str | None, settings: Settings) -> tuple[str | None, str]:
