@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from persona_training.errors import StorageError
+
+
+class Share(click.FloatRange):
+    """A number in a range. "nan" is a float too, and compares as neither below nor above any bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number.
+
+        Raises:
+            click.BadParameter: it is none, or not in the range.
+        """
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def ollama_address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -194,7 +194,8 @@ def test_an_unreachable_model_is_an_error_that_says_what_to_do(
     ("arguments", "said"),
     [
         (("--persona-battery", "gone.yaml"), "No battery file at gone.yaml"),
-        (("--persona-samples", "0"), "invalid _at_least_1 value"),
+        (("--persona-samples", "0"), "argument --persona-samples: '0' is no number of replies. Give a whole number"),
+        (("--persona-samples", "two"), "argument --persona-samples: 'two' is no number of replies"),
     ],
 )
 def test_wrong_options(pytester: pytest.Pytester, arguments: tuple[str, ...], said: str) -> None:

@@ -86,6 +86,7 @@ def test_examples_in_other_hands_writing(tmp_path: Path) -> None:
         ("gone.json", None, "cannot be read"),
         ("mika.json", b"{", "not JSON"),
         ("mika.json", b"\xff\xfe", "neither a PNG nor UTF-8"),
+        ("mika.json", b'{"name": "M", "description": ' + b'{"a":' * 3000 + b"1" + b"}" * 3001, "nested too deeply"),
         ("mika.json", b"[]", "it has no name"),
         ("mika.json", b'{"data": {"name": " "}}', "it has no name"),
         ("mika.png", b"\x89PNG\r\n\x1a\n\x00\x00", "is damaged"),

@@ -111,6 +111,7 @@ def test_the_facts_of_a_week(here: Path, service: Service) -> None:
         (("--year", "2026"), "--year goes with --week"),
         (("--week", "5", "--card", "card.json"), "not with --week"),
         (("--card", "gone.json"), "cannot be read"),
+        (("--persona", "mika", "--min-quality", "nan"), "'nan' is not a number"),
         (("--persona", "mika", "--url", "http://127.0.0.1:9"), "does not answer"),
         (("--persona", "mika", "--url", "nonsense"), "no address of a service"),
         (("--week", "53", "--year", "2025"), "2025 has no ISO week 53"),

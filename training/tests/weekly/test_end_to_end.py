@@ -275,6 +275,10 @@ def test_8_a_skill_is_judged_and_served_with_the_week_and_stays(house: House, mo
     ("flags", "code", "told"),
     [
         (["--week", "60"], 2, "60"),
+        (["--persona", "../../../evil", "--no-deploy"], 2, "'../../../evil' is no slug"),
+        (["--persona", ""], 2, "'' is no slug"),
+        (["--min-quality", "nan"], 2, "'nan' is not a number"),
+        (["--no-deploy", "--again", "deploy"], 2, "Leave one out"),
         (["--week", "53", "--year", "2025"], 2, "has no ISO week 53"),
         (["--battery", "nobody"], 2, "No shipped battery is called 'nobody'"),
         (["--quantize", "Q9"], 2, "Q9"),

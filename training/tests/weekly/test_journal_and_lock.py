@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from persona_training.errors import StorageError
+from persona_training.weekly import proving, schooling
 from persona_training.weekly.calendar_week import IsoWeek
-from persona_training.weekly.journal import JournalError, read_journal, week_folder
+from persona_training.weekly.journal import RESULTS, JournalError, check_results, read_journal, week_folder
 from persona_training.weekly.lock import LockedError, alone
 
 from .fakes import WEEK, journal_in
@@ -76,6 +77,46 @@ def test_a_damaged_journal_is_refused_by_name(content: str, tmp_path: Path) -> N
     with pytest.raises(JournalError, match="cannot be read") as refused:
         read_journal(tmp_path, IsoWeek(2026, 47), None)
     assert str(path) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("result", "x"),
+        ("asked", None),
+        ("attempts", "two"),
+        ("seconds", None),
+        ("status", "sleeping"),
+        ("since", 5),
+        ("message", []),
+        ("mood", "odd"),
+    ],
+)
+def test_a_damaged_stage_is_refused_by_name(key: str, value: object, tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    journal.begin("export", {})
+    content = json.loads(journal.path.read_text(encoding="utf-8"))
+    content["stages"]["export"][key] = value
+    journal.path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(JournalError, match=rf"(?s)journal\.json cannot be read.*{key}|no status"):
+        journal_in(tmp_path)
+
+
+def test_a_result_that_cannot_be_gone_on_from(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    journal.end("export", "done", 1.0, result={"export_id": "e", "persona": "casiopy", "rows": 12})
+    assert check_results(journal_in(tmp_path)).results() == journal.results()
+    journal.end("train", "done", 1.0, result={"steps": 3})
+    with pytest.raises(JournalError, match=r"the result of train has no adapter_id.*--again train"):
+        check_results(journal_in(tmp_path))
+    assert check_results(journal_in(tmp_path).without("train")).results() == {"export": journal.results()["export"]}
+
+
+def test_what_the_stages_write_can_be_gone_on_from() -> None:
+    """The keys asked for are among those the stages give."""
+    source = Path(schooling.__file__).read_text(encoding="utf-8") + Path(proving.__file__).read_text(encoding="utf-8")
+    for keys in RESULTS.values():
+        assert [key for key in keys if f'"{key}"' not in source] == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -152,6 +152,16 @@ def test_plans_touch_nothing(tmp_path: Path) -> None:
     assert "--again gate" in told[-1][1]
 
 
+def test_a_dry_run_of_a_stage_done_again_plans_it_and_all_after_it(tmp_path: Path) -> None:
+    stages = fakes()
+    carry_on(stages, tmp_path)
+    before = journal_in(tmp_path).path.read_bytes()
+    told = dict(plans(list(stages.values()), journal_in(tmp_path).without("gate")))
+    assert told["train"].startswith("done already")
+    assert (told["gate"], told["deploy"]) == ("would gate after export, train", "would deploy after export, train")
+    assert journal_in(tmp_path).path.read_bytes() == before
+
+
 def test_sigterm_is_what_ctrl_c_is() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), sigterm_interrupts():

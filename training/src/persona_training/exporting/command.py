@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from persona_training.options import Share
+
 if TYPE_CHECKING:
     from persona_training.exporting.run import Request
-
-
-class _Share(click.FloatRange):
-    """A number in a range. "nan" is a float too, and compares as neither below nor above any bound."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
 
 
 @click.command()
@@ -56,11 +47,11 @@ class _Share(click.FloatRange):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the train rows to this file. A file that is there is replaced only if it holds dataset rows.",
 )
-@click.option("--min-quality", type=_Share(0, 1), default=0.6, show_default=True)
+@click.option("--min-quality", type=Share(0, 1), default=0.6, show_default=True)
 @click.option("--persona", help="Slug of the persona. Default: the service's.")
 @click.option(
     "--val-share",
-    type=_Share(0, 1, max_open=True),
+    type=Share(0, 1, max_open=True),
     default=0.1,
     show_default=True,
     help="Share of sessions held out.",

@@ -63,6 +63,8 @@ def read_card(path: Path, viewer: str) -> Card:
     text = _from_png(path) if content.startswith(_PNG) else _utf8(path, content)
     try:
         raw = json.loads(text)
+    except RecursionError:
+        raise ProbesError(f"{path} is no character card: it is nested too deeply. Export the card again.") from None
     except ValueError as error:
         raise ProbesError(
             f"{path} is no character card: not JSON ({error}). Export the card again as PNG or JSON."

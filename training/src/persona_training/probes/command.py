@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from persona_training.options import utf8_file
+from persona_training.options import Share, utf8_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ def probes() -> None:
 )
 @click.option(
     "--min-quality",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     default=0.6,
     show_default=True,
     help="Of the replies taken from the service.",

@@ -6,6 +6,7 @@ imported when the first test asks for a reply. Without --persona-model every tes
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _at_least_1(value: str) -> int:
-    number = int(value)
+    number = int(value) if value.isdecimal() and len(value) < 10 else 0
     if number < 1:
-        raise ValueError(f"{value} replies are none")
+        raise argparse.ArgumentTypeError(f"{value!r} is no number of replies. Give a whole number from 1 on.")
     return number
 
 

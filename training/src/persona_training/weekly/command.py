@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from persona_training.options import ollama_address, utf8_file
+from persona_training.options import Share, ollama_address, utf8_file
 from persona_training.weekly.endings import code_table
 
 if TYPE_CHECKING:
     from persona_training.display import Display
     from persona_training.settings import Settings
-    from persona_training.weekly.journal import Journal
+    from persona_training.weekly.journal import Journal, StageName
     from persona_training.weekly.machine import Stage
     from persona_training.weekly.order import Order
 
+SLUG = re.compile("[a-z0-9][a-z0-9_-]{0,63}")  # as the memory service takes it
 _STAGES = ("export", "train", "gate", "deploy")
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in code_table())
+
+
+def _slug(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback for --persona: it becomes part of a folder's name before the service is asked whether she exists."""
+    if value is not None and not SLUG.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no slug: up to 64 small letters, digits, - and _, the first a letter or digit."
+        )
+    return value
 
 
 @click.command(epilog=_EPILOG)
 @click.option("--week", "number", type=click.IntRange(1, 53), help="ISO week. Default: the last complete one.")
 @click.option("--year", type=click.IntRange(1970, 9998), help="ISO year. Default: the latest that has had that week.")
 @click.option("--timezone", default="Europe/Madrid", show_default=True, help="IANA zone the week is meant in.")
-@click.option("--persona", help="Slug of the persona. Default: the service's.")
-@click.option("--min-quality", type=click.FloatRange(0, 1), help="Of an exchange; see `casiopy export`.")
+@click.option("--persona", callback=_slug, help="Slug of the persona. Default: the service's.")
+@click.option("--min-quality", type=Share(0, 1), help="Of an exchange; see `casiopy export`.")
 @click.option("--min-rows", type=click.IntRange(min=1), help="Fewer are nothing to learn. Default: training's own 10.")
 @click.option(
     "--recipe",
@@ -70,7 +81,7 @@ def week(
     number: int | None,
     year: int | None,
     no_deploy: bool,
-    again: str | None,
+    again: StageName | None,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -86,12 +97,14 @@ def week(
     from persona_training.weekly.journal import read_journal
     from persona_training.weekly.order import Order
 
+    if again == _STAGES[-1] and no_deploy:
+        raise click.UsageError(f"--again {again} deploys once more, and --no-deploy does not deploy. Leave one out.")
     chosen, why = chosen_week(number, year, now_here(), options["timezone"])
     given = {name: value for name, value in options.items() if value is not None}
     order, settings, display = Order(week=chosen, **given), Settings.from_env(), Display()
     _check(order, settings)
     display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
-    journal = read_journal(settings.adapters_dir, chosen, order.persona)
+    journal = _standing(read_journal(settings.adapters_dir, chosen, order.persona), again)
     stages = stages_of(order, settings, display, journal)[: -1 if no_deploy else None]
     if dry_run:
         from persona_training.weekly.machine import plans
@@ -101,6 +114,13 @@ def week(
         display.fact("dry run", "nobody was asked, nothing was written")
         return
     ctx.exit(_carry_out(order, settings, display, stages, again))
+
+
+def _standing(journal: Journal, again: StageName | None) -> Journal:
+    """The journal as this run goes on from it, the file untouched; refused where it is damaged."""
+    from persona_training.weekly.journal import check_results
+
+    return check_results(journal if again is None else journal.without(again))
 
 
 def stages_of(order: Order, settings: Settings, display: Display, journal: Journal) -> list[Stage]:

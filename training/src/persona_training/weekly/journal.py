@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args
 
 from persona_training.adapters import write_json
@@ -92,10 +93,14 @@ class Journal:
         record.seconds = round(record.seconds + seconds, 3)
         self.write()
 
+    def without(self, first: StageName) -> Journal:
+        """What it would be had this stage and all after it not been done; the file stays as it is."""
+        kept = STAGES[: STAGES.index(first)]
+        return replace(self, stages={name: self.stages[name] if name in kept else Record() for name in STAGES})
+
     def forget(self, first: StageName) -> None:
         """This stage and all after it have not been done."""
-        for name in STAGES[STAGES.index(first) :]:
-            self.stages[name] = Record()
+        self.stages = self.without(first).stages
         self.write()
 
     def results(self) -> dict[StageName, dict[str, Any]]:
@@ -146,9 +151,58 @@ def read_journal(adapters_dir: Path, week: IsoWeek, persona: str | None) -> Jour
         value = json.loads(journal.path.read_text(encoding="utf-8"))
         if (value["schema"], value["week"]) != (SCHEMA, {"year": week.year, "number": week.number}):
             raise ValueError(f"it is not the journal of {week}")
-        journal.stages.update({name: Record(**value["stages"][name]) for name in STAGES})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        journal.stages.update({name: _record(value["stages"][name], name) for name in STAGES})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise JournalError(
             f"{journal.path} cannot be read ({error}). Restore it from a backup, or move it away to begin the week anew."
         ) from error
+    return journal
+
+
+def _record(value: dict[str, Any], name: StageName) -> Record:
+    """A stage as the file says it.
+
+    Raises:
+        TypeError, ValueError: a key is unknown, or what stands there is not what belongs there.
+    """
+    record = Record(**value)
+    if record.status not in get_args(Status):
+        raise ValueError(f"{name}: {record.status!r} is no status")
+    for key in ("since", "began_at", "ended_at"):
+        _expect(getattr(record, key), (str, NoneType), f"{name}: {key}")
+    _expect(record.seconds, (int, float), f"{name}: seconds")
+    _expect(record.attempts, (int,), f"{name}: attempts")
+    _expect(record.asked, (dict,), f"{name}: asked")
+    _expect(record.result, (dict, NoneType), f"{name}: result")
+    _expect(record.message, (str,), f"{name}: message")
+    return record
+
+
+def _expect(value: object, kinds: tuple[type, ...], place: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{place} is {value!r:.60}")
+
+
+# What the stages after it, the report and a dry run take from a result.
+RESULTS: dict[StageName, dict[str, type]] = {
+    "export": {"export_id": str, "persona": str, "rows": int},
+    "train": {"adapter_id": str},
+    "gate": {"verdict": str, "reasons": list, "report_id": str, "report": str, "skills": list},
+    "deploy": {"tag": str, "live": str},
+}
+
+
+def check_results(journal: Journal) -> Journal:
+    """The journal itself, when what its stages have made can be gone on from.
+
+    Raises:
+        JournalError: the result of a stage that is done lacks something.
+    """
+    for name, result in journal.results().items():
+        for key, kind in RESULTS[name].items():
+            if not isinstance(result.get(key), kind):
+                raise JournalError(
+                    f"{journal.path} is damaged: the result of {name} has no {key}. Restore it from a backup, or do the "
+                    f"stage anew with --again {name}."
+                )
     return journal

@@ -142,7 +142,7 @@ def read_kept(folder: Path) -> dict[str, Any] | None:
     """The gate's report as the gate stage has kept it, with what it is about; None where there is none to read."""
     try:
         value = json.loads((folder / GATE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and isinstance(value.get("report"), dict) else None
 
