@@ -99,7 +99,7 @@ def test_ctrl_c_while_the_program_loads_is_no_verdict(module: str) -> None:
 def test_a_closed_pipe_is_no_verdict(battery: Battery, tmp_path: Path) -> None:
     """`casiopy gate ... | head -1` in a shell with pipefail."""
     (tmp_path / "results.jsonl").write_text(json.dumps(setting(battery)), encoding="utf-8")
-    told = [sys.executable, SCRIPT, "--rescore", tmp_path / "results.jsonl"]
+    told = [sys.executable, str(SCRIPT), "--rescore", str(tmp_path / "results.jsonl")]
     with subprocess.Popen(told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         program.stdout.close()
