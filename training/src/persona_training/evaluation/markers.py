@@ -16,13 +16,13 @@ def has_marker(reply: str, markers: Sequence[Marker]) -> float:
 
 def marker_count(reply: str, markers: Sequence[Marker]) -> float:
     """How many markers the reply carries, repeats counted: a good reply has one to three, a parody has more."""
-    return float(sum(marker.pattern.count(reply) for marker in markers))
+    return float(sum(len(marker.pattern.finditer(reply)) for marker in markers))
 
 
 def without_markers(reply: str, markers: Sequence[Marker]) -> str:
     """The reply with every marker cut out: what is left is what she said, not how."""
     for marker in markers:
-        reply = marker.pattern.cut(reply)
+        reply = marker.pattern.sub(" ", reply)
     return reply
 
 

@@ -45,18 +45,18 @@ class Pattern:
         """The first match, or None.
 
         Raises:
-            PatternError: it takes longer than `SECONDS`; so do `count` and `cut`.
+            PatternError: it takes longer than `SECONDS`; so do `finditer` and `sub`.
         """
         found: object | None = self._in_time(lambda: self._compiled.search(text, timeout=SECONDS))
         return found
 
-    def count(self, text: str) -> int:
-        """How many matches there are that do not overlap."""
-        return len(self._in_time(lambda: self._compiled.findall(text, timeout=SECONDS)))
+    def finditer(self, text: str) -> list[Any]:
+        """Every match, as `re` gives them; none overlaps another."""
+        return list(self._in_time(lambda: list(self._compiled.finditer(text, timeout=SECONDS))))
 
-    def cut(self, text: str) -> str:
-        """The text with a blank for every match."""
-        return str(self._in_time(lambda: self._compiled.sub(" ", text, timeout=SECONDS)))
+    def sub(self, replacement: str, text: str) -> str:
+        """The text with `replacement` for every match."""
+        return str(self._in_time(lambda: self._compiled.sub(replacement, text, timeout=SECONDS)))
 
     def _in_time(self, search: Callable[[], Any]) -> Any:
         try:
