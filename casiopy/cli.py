@@ -11,6 +11,12 @@ import click
 GROUP = "casiopy.commands"
 
 
+class Interrupted(click.ClickException):
+    """Ctrl-C before any command began. Not 1, which from `casiopy gate` would be a verdict."""
+
+    exit_code = 3
+
+
 class Front(click.Group):
     """A group that finds its commands by entry point, so that one broken package does not hide the others."""
 
@@ -25,7 +31,10 @@ class Front(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by name; the front's own come first."""
-        return super().get_command(ctx, cmd_name) or self._commands().get(cmd_name)
+        try:
+            return super().get_command(ctx, cmd_name) or self._commands().get(cmd_name)
+        except KeyboardInterrupt as error:
+            raise Interrupted("Stopped.") from error
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the packages whose commands cannot be shown, and why."""
