@@ -8,7 +8,8 @@ SOURCES := casiopy memory-service training dashboard tests benchmarks
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DEFINITIONS := constraints.txt pyproject.toml memory-service/pyproject.toml training/pyproject.toml dashboard/pyproject.toml
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+# Bytecode is made when something is imported first: compiling all of torch and its neighbours at once takes half a minute.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile
 PACKAGES := -e . -e 'memory-service[embedded,embed,models,backup]' -e training -e dashboard
 # torch and scientific libraries spin when they share cores; one thread each is faster here (measured on 2 cores).
 export OMP_NUM_THREADS ?= 1
