@@ -6,6 +6,7 @@ stdout, then `ended` with its exit status.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -15,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -23,15 +25,16 @@ from persona_training.backends.backend import Job, Step
 from persona_training.backends.checkpoints import latest_checkpoint
 from persona_training.backends.following import follow
 from persona_training.backends.hf import TransformersBackend
+from persona_training.backends.loop import Loop
 from persona_training.errors import StorageError
 
 
 class Told:
-    """A monitor that remembers and says every step, and asks to stop when told to."""
+    """A monitor that remembers and says every step, and asks to stop when told to; it holds the run after step `held`."""
 
-    def __init__(self, stop_after: int | None = None, aloud: bool = False) -> None:
+    def __init__(self, stop_after: int | None = None, aloud: bool = False, held: int | None = None) -> None:
         self.steps: list[dict[str, object]] = []
-        self.stop_after, self.aloud, self.asked = stop_after, aloud, False
+        self.stop_after, self.aloud, self.held, self.asked = stop_after, aloud, held, False
 
     def stage(self, name: str) -> None:
         return
@@ -40,6 +43,14 @@ class Told:
         self.steps.append(dataclasses.asdict(step))
         if self.aloud:
             say("step", step.step)
+        if step.step == self.held:
+            self.hold()
+
+    def hold(self) -> None:
+        """Say so and stand still until a signal comes, however fast this machine is."""
+        say("held", os.getpid())
+        while not self.asked:
+            time.sleep(0.01)
 
     def should_stop(self) -> bool:
         return self.asked or (self.stop_after is not None and len(self.steps) + 1 >= self.stop_after)
@@ -49,9 +60,14 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
-def alone(job: Job, room: int) -> None:
-    """Train until a signal asks to stop; files may not grow beyond `room` bytes where that is not 0."""
-    told = Told(aloud=True)
+def alone(job: Job, room: int, held: int | None = None, within: bool = False) -> None:
+    """Train until a signal asks to stop; files may not grow beyond `room` bytes where that is not 0.
+
+    The run waits for its signal after step `held`, or, `within` the next one, between its gradients and its update.
+    """
+    told = Told(aloud=True, held=None if within else held)
+    if within:
+        _hold_within(held, told)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(told, "asked", True))
     if room:
@@ -62,11 +78,21 @@ def alone(job: Job, room: int) -> None:
         say("error", error.message)
 
 
+def _hold_within(held: int | None, told: Told) -> None:
+    take = Loop.training_step
+
+    def take_and_hold(loop: Loop, *given: object) -> torch.Tensor:
+        loss = take(loop, *given)  # type: ignore[arg-type]
+        if loop.state.global_step == held:
+            told.hold()
+        return loss
+
+    Loop.training_step = take_and_hold  # type: ignore[assignment,method-assign]
+
+
 def together(job: Job, stop_after: int | None) -> None:
     """Train in two processes with the variables that `accelerate launch` sets; continue where there is a checkpoint."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(_unused_port())
     children = []
     for rank in (0, 1):
         if not (child := os.fork()):
@@ -84,6 +110,15 @@ def together(job: Job, stop_after: int | None) -> None:
         children.append(child)
     if any(os.waitpid(child, 0)[1] for child in children):
         raise RuntimeError("one of the two failed")
+
+
+def _unused_port() -> int:
+    """One below those the system gives away by itself, so that nobody else is given it before the two have met there."""
+    for port in range(16_000 + os.getpid() % 4_000, 32_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def _as_rank(rank: int, job: Job, told: Told) -> None:
@@ -140,5 +175,4 @@ if __name__ == "__main__":
                 if status:
                     traceback.print_exc()
                 os._exit(status)
-        say("child", child)
         say("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +45,9 @@ def forks() -> Iterator[subprocess.Popen[str]]:
 
 
 def forked(
-    forks: subprocess.Popen[str], kind: str, *given: object, folder: Path, number: int = 0, step: int = 0
+    forks: subprocess.Popen[str], kind: str, *given: object, folder: Path, number: int = 0
 ) -> tuple[int, list[str]]:
-    """Carry out a request in a process of its own; its exit status and what it said. A signal is sent after `step`."""
+    """Carry out a request in a process of its own; its exit status and what it said. Held, it is sent the signal."""
     assert forks.stdin is not None
     assert forks.stdout is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,15 +55,12 @@ def forked(
     request.write_bytes(pickle.dumps((kind, given)))
     forks.stdin.write(f"{request}\n")
     forks.stdin.flush()
-    child, said = 0, []
+    said: list[str] = []
     for line in forks.stdout:
         said.append(line.strip())
         word, _, value = said[-1].partition(" ")
-        if word == "child":
-            child = int(value)
-        if said[-1] == f"step {step}" and number:
-            time.sleep(0.01 * number)  # so that signals fall on various moments between steps
-            os.kill(child, number)
+        if word == "held":
+            os.kill(int(value), number)
         if word == "ended":
             return int(value), said
     raise AssertionError("the process that forks died")
@@ -86,21 +82,30 @@ def uninterrupted(job_with: Callable[..., Job], expected: dict[bool, str], packi
 
 @pytest.mark.training
 @pytest.mark.parametrize(
-    ("number", "packing"),
-    [(signal.SIGKILL, True), (signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGINT, False)],
+    ("number", "packing", "within", "kept"),
+    [
+        (signal.SIGKILL, True, True, 4),
+        (signal.SIGKILL, False, False, 4),
+        (signal.SIGTERM, True, True, 7),
+        (signal.SIGINT, False, False, 7),
+    ],
 )
 def test_a_signal_costs_no_bit(
     number: signal.Signals,
     packing: bool,
+    within: bool,
+    kept: int,
     job_with: Callable[..., Job],
     expected: dict[bool, str],
     forks: subprocess.Popen[str],
 ) -> None:
+    """It comes after step 6, or within step 7: killed, a run has its last checkpoint; asked to stop, the step it was at."""
     job = job_with(steps=STEPS, dropout=0.1, packing=packing)
-    status, _ = forked(forks, "alone", job, 0, folder=job.out_dir, number=number, step=6)
+    status, _ = forked(forks, "alone", job, 0, 6, within, folder=job.out_dir, number=number)
     assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     checkpoint = latest_checkpoint(job.out_dir)
     assert checkpoint is not None
+    assert checkpoint.name == f"checkpoint-{kept}"
     resumed = job_with(checkpoint=checkpoint, steps=STEPS, dropout=0.1, packing=packing)
     TransformersBackend().train(resumed, Recorded())
     assert sha256_file(job.out_dir / "adapter_model.safetensors") == uninterrupted(job_with, expected, packing)
