@@ -133,13 +133,21 @@ def test_a_dead_holder_and_dead_waiters_are_no_obstacle(device: Device) -> None:
         from persona_training.device_queue import Device
         device = Device("CPU", "cpu", Path({str(device.folder)!r}))
         with device.taken("doomed", lambda holder: None, lambda: False):
-            time.sleep(60)
+            time.sleep(600)
         """
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+
+    def in_order() -> list[subprocess.Popen[bytes]]:
+        """The one that has it and the one that waits, as soon as they do."""
+        held = device.holder()
+        holders = [process for process in processes if held is not None and process.pid == held.pid]
+        return [*holders, *(process for process in processes if list(device.folder.glob(f"*-{process.pid}.ticket")))]
+
     try:
-        wait_for(lambda: device.holder() is not None and bool(list(device.folder.glob("*.ticket"))))
-        for process in processes:
+        wait_for(lambda: len(set(in_order())) == len(in_order()) == 2)
+        # The last first: while the holder lives, the one that waits cannot take its place.
+        for process in reversed(in_order()):
             process.kill()
             process.wait(timeout=30)
         assert list(device.folder.glob("*.ticket"))
