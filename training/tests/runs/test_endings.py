@@ -147,10 +147,13 @@ def test_a_run_waits_its_turn_is_stopped_killed_and_comes_back(
 def test_a_run_begins_when_the_one_before_it_ends(
     begin: Callable[..., Any], recipe: Recipe, rows: str, settings: Settings, schemas: dict[str, Any]
 ) -> None:
+    held = settings.data_dir / "held"
+
     def hold_until_another_waits() -> None:
         record = RunFolder.add
 
         def record_once_another_waits(run: RunFolder, done: Any) -> dict[str, Any]:
+            held.touch()
             wait_until(lambda: the_run(settings, "queued"))
             RunFolder.add = record  # type: ignore[method-assign]
             return record(run, done)
@@ -159,7 +162,7 @@ def test_a_run_begins_when_the_one_before_it_ends(
 
     told = StringIO()
     first = begin(hold_until_another_waits)
-    wait_until(lambda: the_run(settings, "running"))
+    wait_until(held.exists)
     result = train(Request(recipe, [rows]), settings, Display(Console(file=told, width=400)))
     first.join(30)
     assert first.exitcode == 0
