@@ -28,6 +28,13 @@ SAMPLE = ROOT / "casiopy" / "demo" / "sample_month.jsonl"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for the tiny model first builds it, a CPU minute or, on a slow machine, several."""
+    for item in items:
+        if "tiny_base" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture
 def display() -> Display:
     """A display that prints into memory."""
