@@ -26,7 +26,7 @@ House = Any  # conftest.House; test modules cannot import a conftest
 
 
 def go(house: House, ollama: StandInOllama | str, request: Request = AS_ADAPTER) -> Entry:
-    server = OllamaServer(ollama if isinstance(ollama, str) else ollama.url, silence_seconds=2.0)
+    server = OllamaServer(ollama if isinstance(ollama, str) else ollama.url)
     plan = make_plan(request, house.settings, house.service, house.display)
     return write_and_deploy(plan, server, house.service, house.settings, house.display)
 

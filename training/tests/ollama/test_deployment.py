@@ -33,7 +33,7 @@ House = Any  # conftest.House; test modules cannot import a conftest
 
 
 def go(house: House, ollama: StandInOllama | str, request: Request = WEEK_5) -> Entry:
-    server = OllamaServer(ollama if isinstance(ollama, str) else ollama.url, silence_seconds=2.0)
+    server = OllamaServer(ollama if isinstance(ollama, str) else ollama.url)
     plan = make_plan(request, house.settings, house.service, house.display)
     return deploy(plan, write_plan(plan, house.display), server, house.service, house.settings, house.display)
 

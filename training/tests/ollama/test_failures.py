@@ -23,7 +23,7 @@ Ready = tuple[Plan, Artefacts]
 
 @pytest.fixture
 def server(ollama: StandInOllama) -> OllamaServer:
-    return OllamaServer(ollama.url, silence_seconds=2.0)
+    return OllamaServer(ollama.url)
 
 
 def ready(house: House, request: Request) -> Ready:

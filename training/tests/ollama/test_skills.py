@@ -30,7 +30,7 @@ House = Any  # conftest.House; test modules cannot import a conftest
 
 
 def go(house: House, ollama: StandInOllama, request: Request = TOGETHER) -> Entry:
-    server = OllamaServer(ollama.url, silence_seconds=2.0)
+    server = OllamaServer(ollama.url)
     plan = make_plan(request, house.settings, house.service, house.display)
     return write_and_deploy(plan, server, house.service, house.settings, house.display)
 

@@ -25,7 +25,7 @@ House = Any  # conftest.House; test modules cannot import a conftest
 
 @pytest.fixture
 def server(ollama: StandInOllama) -> OllamaServer:
-    return OllamaServer(ollama.url, silence_seconds=2.0)
+    return OllamaServer(ollama.url)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,13 +31,13 @@ REPLY = "*suspiro* Aquí estoy, mortal. Qué ilusión."
 @dataclass(frozen=True)
 class Failure:
     """How a step goes wrong: `status` 400 or 500 with `{"error": …}`, "full" (500, no space left), "cut" (the stream ends
-    early), "error_line" and "full_line" (an error inside a 200 stream) or "slow" (nothing for `seconds`). Requests number
-    `first` to `last` of that step fail."""
+    early), "error_line" and "full_line" (an error inside a 200 stream) or "slow" (nothing for `seconds`, or until the server
+    ends). Requests number `first` to `last` of that step fail."""
 
     kind: int | str
     first: int = 0
     last: int = sys.maxsize
-    seconds: float = 3.0
+    seconds: float = 600.0
 
 
 @dataclass
@@ -69,6 +68,7 @@ class StandInOllama:
     adapters: Rules = "accept"
     structured: bool = True
     base_reply: str = "Hello! How can I help you today?"
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> StandInOllama:
         owner = self
@@ -83,12 +83,13 @@ class StandInOllama:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def fail(
-        self, step: str, kind: int | str, *, after: int = 0, times: int | None = None, seconds: float = 3.0
+        self, step: str, kind: int | str, *, after: int = 0, times: int | None = None, seconds: float = 600.0
     ) -> None:
         """Let a step go wrong: from now on its next `after` requests succeed, then `times` (None: all) fail."""
         first = self.count(step) + after
@@ -168,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif failure.kind == "cut":
             self._stream([{"status": "working", "message": {"role": "assistant", "content": "*sus"}}], cut=True)
         else:
-            time.sleep(failure.seconds)
+            self.stand_in._ended.wait(failure.seconds)
             self._reply(500, {"error": "too late"})
 
     def _due(self, step: str) -> Failure | None:
