@@ -101,7 +101,7 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
             return
 
     server = HTTPServer(("127.0.0.1", 0), Neighbour)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

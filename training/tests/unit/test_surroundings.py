@@ -127,7 +127,7 @@ def test_registering_posts_the_manifest(status: int, refused: bool, adapter: Pat
             return
 
     server = HTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     settings = Settings(memory_service_url=f"http://127.0.0.1:{server.server_port}", api_key="key")
     try:
         if refused:
