@@ -6,6 +6,7 @@ no file of the run and say nothing.
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,9 +75,13 @@ def any_of(mine: bool, process: Process) -> bool:
 
 
 def leave(process: Process) -> None:
-    """Part from the other processes at the end of a run."""
+    """Part from the other processes at the end of a run, when nothing refers to its wrapped model any more."""
     if process.count > 1:
         from torch import distributed
 
+        # A wrapped model refers to the group. Freed as the last one to do so, it would wait for the group's thread with
+        # the interpreter locked, while that thread may be waiting for the interpreter: the process would never end. It lies
+        # in a cycle with its Trainer.
+        gc.collect()
         distributed.barrier()
         distributed.destroy_process_group()

@@ -27,6 +27,8 @@ from persona_training.backends.following import follow
 from persona_training.backends.hf import TransformersBackend
 from persona_training.backends.loop import Loop
 from persona_training.errors import StorageError
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 
 class Told:
@@ -122,6 +124,14 @@ def _unused_port() -> int:
 
 
 def _as_rank(rank: int, job: Job, told: Told) -> None:
+    destroy = distributed.destroy_process_group
+
+    def destroy_alone() -> None:
+        # A wrapped model that outlives the group may wait for it for ever (see `processes.leave`).
+        assert not any(isinstance(one, DistributedDataParallel) for one in gc.get_objects())
+        destroy()
+
+    distributed.destroy_process_group = destroy_alone
     if rank:
         follow()
         return

@@ -50,6 +50,11 @@ class TransformersBackend:
 
     def run(self, job: Job, monitor: Monitor, process: Process) -> Outcome:
         """This process's share of the job; see `Backend.run`."""
+        outcome = self._learn(job, monitor, process)
+        leave(process)
+        return outcome
+
+    def _learn(self, job: Job, monitor: Monitor, process: Process) -> Outcome:
         if process.first:
             drop_incomplete(job.out_dir)
         if job.recipe.threads is not None:
@@ -74,7 +79,6 @@ class TransformersBackend:
             require_finite_weights(model, steps, job.recipe.steps.learning_rate)
             if process.first:
                 model.save_pretrained(str(job.out_dir))
-        leave(process)
         return Outcome(watch.stopped, steps, tokens, best.step, best.loss)
 
     def load(self, job: Job) -> PeftModel:
