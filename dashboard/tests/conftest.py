@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
@@ -15,8 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from example_memory import Store
 from house import House, Watched, settings
 from persona_dashboard import create_app
+from persona_dashboard.settings import Settings
 from seam_files import write_everything
 from service_stand_in import stand_in_service
+
+# The same examples every time, and no limit on how long one takes: a busy machine is no failure. Who wants others asks for
+# them: `pytest --hypothesis-profile=default`.
+hypothesis.settings.load_profile("ci")
 
 CHROMIUM_ARGUMENTS = [
     "--headless",
@@ -26,6 +32,15 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_operator() -> Iterator[None]:
+    """Whatever service or folder this machine has set up, the tests bring their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        yield
 
 
 @pytest.fixture
@@ -62,7 +77,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not path:
         pytest.fail("Chromium is missing; install it: apt-get install --no-install-recommends chromium", pytrace=False)
-    expect.set_options(timeout=15_000)  # a busy machine is no failure
+    expect.set_options(timeout=60_000)  # a busy machine is no failure
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
@@ -78,6 +93,6 @@ def watched(chromium: Browser) -> Iterator[Watched]:
         "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     yield Watched(page, complaints)
     context.close()

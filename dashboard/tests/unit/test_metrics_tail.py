@@ -18,7 +18,7 @@ def line(step: int, **more: object) -> bytes:
 
 
 @given(cuts=st.lists(st.integers(0, 4000), max_size=12).map(sorted))
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_way_of_growing_gives_the_same_points(tmp_path: Path, cuts: list[int]) -> None:
     whole = b"".join(line(step) for step in range(1, 15))
     path = tmp_path / "metrics.jsonl"
@@ -33,7 +33,7 @@ def test_any_way_of_growing_gives_the_same_points(tmp_path: Path, cuts: list[int
 
 
 @given(known=st.integers(0, 14))
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_going_on_from_an_offset_tells_exactly_the_rest(tmp_path: Path, known: int) -> None:
     lines = [line(step) for step in range(1, 15)]
     path = tmp_path / "metrics.jsonl"
