@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from waitress.server import create_server
 
 # Nothing listens there: IANA reserves port 9 (discard), and no system of today starts it.
 NOBODY = "http://127.0.0.1:9"
+# Below what systems hand out by themselves (32768 and up on Linux, 49152 elsewhere): no connection of another process takes
+# a port from here between its choice and its use.
+PORTS = range(20_000, 32_000)
 
 
 @dataclass
@@ -85,10 +89,10 @@ def dashboard_process(house: House, port: int) -> Iterator[subprocess.Popen[str]
         yield process
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_for(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     """Poll until it happened; a connection refused counts as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -102,10 +106,15 @@ def wait_for(happened: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, and nobody is given by chance."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail(f"a hundred ports of {PORTS} are taken")
 
 
 @dataclass

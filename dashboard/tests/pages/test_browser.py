@@ -74,7 +74,7 @@ def test_a_run_grows_and_survives_a_restart_of_the_dashboard(full: House, watche
     append_metrics(full.adapters, RUNNING, range(51, 71))
     write_run(full.adapters, RUNNING, "running", 70)
     with dashboard_process(full, port):
-        expect(points).to_have_attribute("data-points", "70", timeout=15_000)
+        expect(points).to_have_attribute("data-points", "70")
         append_metrics(full.adapters, RUNNING, range(71, 81))
         write_run(full.adapters, RUNNING, "finished", 80)
         expect(points).to_have_attribute("data-points", "80")
