@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -30,7 +29,7 @@ def events(response: httpx.Response) -> Iterator[tuple[str, str, str]]:
 
 def test_a_finished_run_is_told_whole_and_ends(full: House) -> None:
     with served(full.app) as url:
-        text = httpx.get(f"{url}/runs/{TRAINED}/events", trust_env=False).text
+        text = httpx.get(f"{url}/runs/{TRAINED}/events", trust_env=False, timeout=60).text
     names = [line.removeprefix("event: ") for line in text.splitlines() if line.startswith("event: ")]
     assert names == ["metrics", "view", "end"]
     points = json.loads(next(line for line in text.splitlines() if line.startswith("data: "))[6:])
@@ -43,7 +42,8 @@ def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(full:
     with served(full.app) as url:
         for grown in (range(35, 50), range(50, 64), range(64, 81)):
             headers = {"Last-Event-ID": last} if steps else {}
-            with httpx.stream("GET", f"{url}/runs/{RUNNING}/events", headers=headers, trust_env=False) as response:
+            address = f"{url}/runs/{RUNNING}/events"
+            with httpx.stream("GET", address, headers=headers, trust_env=False, timeout=60) as response:
                 append_metrics(full.adapters, RUNNING, grown)
                 for name, identifier, data in events(response):
                     if name == "metrics":
@@ -58,7 +58,7 @@ def test_a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(full:
 def test_the_stream_ends_with_the_run(full: House) -> None:
     with (
         served(full.app) as url,
-        httpx.stream("GET", f"{url}/runs/{RUNNING}/events", trust_env=False, timeout=10) as response,
+        httpx.stream("GET", f"{url}/runs/{RUNNING}/events", trust_env=False, timeout=60) as response,
     ):
         heard = events(response)
         assert next(heard)[0] == "metrics"
@@ -68,7 +68,7 @@ def test_the_stream_ends_with_the_run(full: House) -> None:
 
 def test_too_many_streams_are_refused_and_pages_still_answer(full: House) -> None:
     streams = full.app.extensions["persona_dashboard"].streams
-    with served(full.app) as url, httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
+    with served(full.app) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         address = f"/runs/{RUNNING}/events"
         opened = [client.send(client.build_request("GET", address), stream=True) for _ in range(MOST_STREAMS)]
         refused = client.get(address)
@@ -86,14 +86,13 @@ def test_it_prints_its_address_and_leaves_at_once_even_while_it_is_followed(full
     port = free_port()
     with dashboard_process(full, port) as process:
         address = f"http://127.0.0.1:{port}/runs/{RUNNING}/events"
-        with httpx.stream("GET", address, trust_env=False, timeout=10) as response:
+        with httpx.stream("GET", address, trust_env=False, timeout=60) as response:
             assert next(events(response))[0] == "metrics"
-            started = time.monotonic()
             process.send_signal(number)
-            assert process.wait(10) == 0
-        assert time.monotonic() - started < 4, "waitress alone would wait 5 s for the stream's thread"
+            assert process.wait(60) == 0
         told = process.stdout.read() if process.stdout else ""
     assert f"Dashboard: http://127.0.0.1:{port}" in told
+    assert "still running" not in told, "waitress alone waits 5 s for the stream's thread, and then says this"
     assert "Traceback" not in told
 
 
