@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,7 +23,8 @@ class StandIn:
     url: str
     store: Store
     mode: str = "well"
-    """well, slow, garbage, hostile (JSON of the wrong shape) or refusing (401)."""
+    """well, slow (it answers when the test is over), garbage, hostile (JSON of the wrong shape) or refusing (401)."""
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class _Server(ThreadingHTTPServer):
@@ -42,6 +42,7 @@ def stand_in_service(store: Store) -> Iterator[StandIn]:
     try:
         yield server.stand_in
     finally:
+        server.stand_in.over.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -80,7 +81,7 @@ class _Contract(BaseHTTPRequestHandler):
         path = [unquote(part) for part in parts.path.strip("/").split("/")]
         mode = self.server.stand_in.mode
         if mode == "slow":
-            time.sleep(1.0)
+            self.server.stand_in.over.wait(120)
         if mode == "garbage":
             return self._send(200, b"<html>not the service</html>", "text/html")
         if mode == "hostile":
