@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,18 +18,21 @@ from seam_files import append_metrics, write_adapter, write_export, write_run
     ("status", "silent", "seen"),
     [
         ("running", 0, "running"),
-        ("running", 28, "running"),
-        ("running", 33, "dead"),
-        ("queued", 28, "queued"),
-        ("queued", 33, "dead"),
+        ("running", 30, "running"),
+        ("running", 30.5, "dead"),
+        ("queued", 30, "queued"),
+        ("queued", 30.5, "dead"),
         ("finished", 300, "finished"),
         ("failed", 300, "failed"),
         ("interrupted", 0, "interrupted"),
     ],
 )
 def test_silence_of_thirty_seconds_is_death(tmp_path: Path, status: str, silent: float, seen: str) -> None:
-    write_run(tmp_path, "a", status, 3, silent_seconds=silent)
-    assert RunStore(tmp_path).run("a").status == seen
+    write_run(tmp_path, "a", status, 3)
+    store = RunStore(tmp_path)
+    beat = store.run("a").heartbeat
+    assert beat
+    assert store.run("a", beat.heartbeat_at + timedelta(seconds=silent)).status == seen
 
 
 def test_a_finished_manifest_outlives_a_heartbeat_that_was_cut_off(tmp_path: Path) -> None:
