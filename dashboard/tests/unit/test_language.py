@@ -66,7 +66,8 @@ def test_templates_use_only_phrases_that_exist() -> None:
 
 
 def test_no_phrase_is_left_over() -> None:
-    unused = {name for name in catalogue() if name not in used_names() and name.split(".")[0] not in FROM_OUTSIDE}
+    used = used_names()
+    unused = {name for name in catalogue() if name not in used and name.split(".")[0] not in FROM_OUTSIDE}
     assert unused == set()
 
 
