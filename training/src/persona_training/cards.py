@@ -68,7 +68,9 @@ def for_card(values: object, card: int | None) -> object:
         raise RecipeError(f"a card of {card} GB is too small: {knobs}")
     changed: Any = copy.deepcopy(plain)
     for name, value in knobs.items():
-        changed[name] = {**changed.get(name, {}), **value} if isinstance(value, Mapping) else value
+        group = changed.get(name)
+        # A section that is none is left for `recipe_from` to refuse.
+        changed[name] = {**group, **value} if isinstance(group, Mapping) else group if name in KNOBS else value
     return changed
 
 
@@ -120,7 +122,7 @@ def free_gpu_bytes(device: str = "auto") -> int | None:
 def _read(path: Path) -> Cards:
     try:
         values = read_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}  # `read_recipe` reads the same file next and says what is wrong with it
     return split_cards(values)[1]
 

@@ -33,6 +33,10 @@ LARGEST_ORDER = 100_000_000
 # AdamW's first update is ten times the rate, which float32 cannot hold beyond 3.4e37; a run that diverges says so itself.
 LARGEST_RATE = 1e30
 LARGEST_EPOCHS = 100_000
+# The machines with the most cores have fewer; OpenMP ends the process when it cannot start its threads.
+LARGEST_THREADS = 4096
+# What a float still tells apart, since knobs are divided by each other; sizes are held against the memory later.
+LARGEST_WHOLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,9 @@ class Recipe:
         _require(
             self.replay_share + self.general_share < 1, "replay_share and general_share must leave room for new rows"
         )
-        _require(self.threads is None or self.threads >= 1, "threads must be at least 1")
+        _require(
+            self.threads is None or 1 <= self.threads <= LARGEST_THREADS, f"threads must be from 1 to {LARGEST_THREADS}"
+        )
 
     @property
     def kind(self) -> str:
@@ -232,7 +238,7 @@ def read_recipe(path: Path, card: int | None = None) -> Recipe:
         raise RecipeError(
             f"No configuration at {path} ({error.strerror}). The shipped ones are in training/configs/."
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from error
     try:
         return recipe_from(for_card(values, card))
@@ -277,8 +283,8 @@ def _typed(hint: Any, value: object, name: str) -> object:
     if float in wanted and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError as error:
-            raise RecipeError(f"{name} must be a number, not {value!r}") from error
+        except (ValueError, OverflowError) as error:
+            raise RecipeError(f"{name} must be a number, not {value!s:.80}") from error
     raise RecipeError(f"{name} must be {' or '.join(part.__name__ for part in wanted)}, not {value!r}")
 
 
@@ -298,10 +304,10 @@ def _known(kind: type[Any], values: object, prefix: str) -> dict[str, Any]:
 def _require_finite(knobs: Any, prefix: str) -> None:
     for knob in dataclasses.fields(knobs):
         value = getattr(knobs, knob.name)
-        _require(
-            not isinstance(value, float) or math.isfinite(value),
-            f"{prefix}{knob.name} must be a finite number, not {value}",
-        )
+        if isinstance(value, float):
+            _require(math.isfinite(value), f"{prefix}{knob.name} must be a finite number, not {value}")
+        elif isinstance(value, int):
+            _require(abs(value) <= LARGEST_WHOLE, f"{prefix}{knob.name} must be at most {LARGEST_WHOLE:,}")
 
 
 def _require(condition: bool, message: str) -> None:

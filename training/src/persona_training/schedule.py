@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from persona_training.chat_template import Example
-from persona_training.config import Steps
+from persona_training.config import LARGEST_ORDER, Steps
+from persona_training.errors import RecipeError
 from persona_training.preferences import JudgedReply, PreferencePair
 
 Learnable = Example | PreferencePair | JudgedReply
@@ -51,12 +52,20 @@ def plan(
 
     Each epoch holds every own example once and a fresh draw of replayed and of general ones, `share` and `general_share`
     of the epoch. Within groups of a few batches, examples of similar length share a batch.
+
+    Raises:
+        RecipeError: the epochs take more conversations than an order may hold.
     """
     shares = (share if replayed else 0.0, general_share if general else 0.0)
     drawn = [replay_count(len(own), part, sum(shares) - part) for part in shares]
     epoch_rows = len(own) + sum(drawn)
     per_step = steps.batch_size * steps.gradient_accumulation
     total = steps.max_steps or max(1, math.ceil(steps.epochs * epoch_rows / per_step))
+    if total * per_step > LARGEST_ORDER:
+        raise RecipeError(
+            f"steps.epochs {steps.epochs:g} over {epoch_rows:,} rows are more than {LARGEST_ORDER:,} conversations: "
+            "the order of all steps is kept in memory. Lower steps.epochs, or set steps.max_steps."
+        )
     rng = random.Random(seed)  # noqa: S311 (order, not secrets)
     stream = _stream(own, list(zip((replayed, general), drawn, strict=True)), rng)
     # A group larger than an epoch would put every copy of a conversation into the same batch.

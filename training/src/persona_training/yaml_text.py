@@ -57,7 +57,8 @@ def read_yaml(text: str) -> Any:
     _weigh(text)
     try:
         return yaml.load(text, Loader=_Strict)  # noqa: S506  (a safe loader: it makes plain values only)
-    except ValueError as error:  # what looks like a date and is none, such as 2026-13-45
+    except (ValueError, LookupError, AttributeError) as error:
+        # What looks like a date and is none, such as 2026-13-45, or a tag on what it does not fit, such as `!!bool perhaps`.
         raise yaml.YAMLError(str(error)) from error
 
 

@@ -137,6 +137,13 @@ def test_wrong_sizes_are_named(cards: object, message: str) -> None:
         for_card({**VALUES, "cards": cards}, 8)
 
 
+@pytest.mark.parametrize("steps", [None, "fast"])
+def test_a_size_over_a_section_that_is_none_leaves_the_section_to_be_refused(steps: object) -> None:
+    written = for_card({**VALUES, "steps": steps}, 12)
+    assert isinstance(written, dict)
+    assert (written["steps"], written["max_length"]) == (steps, 1024)
+
+
 def test_the_choice_follows_what_was_asked_then_what_is_free(recipe_file: Path, tmp_path: Path) -> None:
     free = round(card_bytes(12) * USABLE_SHARE)
     assert choose_card(recipe_file, 16, None) == (12, "settings for 12 GB: asked for 16")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from persona_training.cards import choose_card
 from persona_training.config import read_recipe, recipe_from
 from persona_training.errors import RecipeError
 
@@ -85,6 +86,10 @@ def test_a_recipe_survives_a_manifest() -> None:
         (values(steps={"batch_size": 1, "learning_rate": 1, "max_steps": 10_000_001}), r"at most 10,000,000"),
         (values(steps={"batch_size": 64, "learning_rate": 1, "max_steps": 9_000_000}), r"steps\.max_steps times 64"),
         (values(steps={"batch_size": 1, "learning_rate": 1, "epochs": 1e30}), r"steps\.epochs must be at most"),
+        (values(steps={"batch_size": 1, "learning_rate": 10**400}), r"steps\.learning_rate must be a number, not 1000"),
+        (values(threads=10**30), "threads must be at most"),
+        (values(threads=5000), "threads must be from 1 to 4096"),
+        (values(lora={**values()["lora"], "lora_alpha": 10**400}), r"lora\.lora_alpha must be at most"),
         (values(steps=5), r"^steps must hold named knobs .*, not 5$"),
         ({**values(), "lora": "r"}, r"^lora must hold named knobs .*, not 'r'$"),
         (
@@ -127,6 +132,13 @@ def test_a_missing_or_broken_file_is_said_so(tmp_path: Path) -> None:
         read_recipe(broken)
     broken.write_text("name: 2026-13-45\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="not valid YAML"):
+        read_recipe(broken)
+    broken.write_text("packing: !!bool perhaps\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        read_recipe(broken)
+    broken.write_bytes("name: año\n".encode("latin-1"))
+    assert choose_card(broken, None, None) == (None, "")
+    with pytest.raises(RecipeError, match="not valid YAML: 'utf-8' codec"):
         read_recipe(broken)
     with pytest.raises(RecipeError, match="No configuration"):
         read_recipe(tmp_path / "none.yaml")

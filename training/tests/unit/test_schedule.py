@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from persona_training.chat_template import Example
 from persona_training.config import Steps
+from persona_training.errors import RecipeError
 from persona_training.schedule import plan, replay_count
 
 
@@ -77,6 +78,11 @@ def test_max_steps_wins_over_epochs() -> None:
     schedule = plan(examples(3), [], 0.0, steps, 1)
     assert schedule.steps == 7
     assert len(schedule.examples) == 56
+
+
+def test_epochs_that_no_memory_holds_are_refused_at_once() -> None:
+    with pytest.raises(RecipeError, match=r"steps\.epochs 100000 over 2,000 rows"):
+        plan(examples(2000), [], 0.0, Steps(batch_size=4, learning_rate=1.0, epochs=100_000), 1)
 
 
 @given(own=st.integers(1, 60), share=st.floats(0, 0.5), general_share=st.floats(0, 0.4), seed=st.integers(0, 5))
