@@ -6,6 +6,7 @@ Bare files that are byte-for-byte an export's training split are recognised by h
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ from persona_training.row_formats import Row, TrainingRow, parse_row
 
 # Share of sessions held out when a bare file brings no val split: the exporter's own default.
 VAL_SHARE = 0.1
+_WEEK_FILE = re.compile(r"week_\d{2}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def load_dataset(
     Args:
         given: one export folder, export id or manifest; or one or more `.jsonl` files.
         exports_dir: where export ids are looked up.
-        week: when several weekly files are given (a shell glob), only this ISO week's are used.
+        week: of weekly files (a shell glob), only this ISO week's is used.
         val_share: share of sessions held out of bare files, which bring no val split.
 
     Raises:
@@ -117,7 +119,8 @@ def _locate(name: str, exports_dir: Path) -> Path:
 
 
 def _of_week(paths: list[Path], week: int | None) -> list[Path]:
-    if week is None or len(paths) == 1:
+    """The file of the week, of several or of one whose name says a week; a file of another name is taken at its word."""
+    if week is None or (len(paths) == 1 and not _WEEK_FILE.fullmatch(paths[0].stem)):
         return paths
     wanted = [path for path in paths if path.stem == f"week_{week:02d}"]
     if not wanted:

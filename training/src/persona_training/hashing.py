@@ -30,5 +30,8 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_files(paths: Iterable[Path]) -> str:
-    """One digest over several files: their names and digests, in name order."""
-    return sha256_json({path.name: sha256_file(path) for path in paths})
+    """One digest over several files: their names and digests, in name order; files of one name in the order given."""
+    digests: dict[str, list[str]] = {}
+    for path in paths:
+        digests.setdefault(path.name, []).append(sha256_file(path))
+    return sha256_json({name: one if not more else [one, *more] for name, (one, *more) in digests.items()})

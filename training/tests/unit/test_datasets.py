@@ -57,6 +57,22 @@ def test_of_several_weeks_the_one_asked_for_is_used(tmp_path: Path) -> None:
         load_dataset(files, tmp_path, week=6)
 
 
+def test_a_single_file_of_another_week_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "week_03.jsonl", rows(5))
+    assert load_dataset([str(file)], tmp_path, week=3).source == (file,)
+    with pytest.raises(DatasetError, match="None of the given files is week_04"):
+        load_dataset([str(file)], tmp_path, week=4)
+    other = file.rename(tmp_path / "march.jsonl")
+    assert load_dataset([str(other)], tmp_path, week=4).source == (other,)
+
+
+def test_files_of_one_name_in_several_folders_are_all_in_the_hash(tmp_path: Path) -> None:
+    files = [write_rows(tmp_path / folder / "rows.jsonl", rows(5)) for folder in "ab"]
+    before = load_dataset([str(file) for file in files], tmp_path).sha256
+    write_rows(files[0], rows(6))
+    assert load_dataset([str(file) for file in files], tmp_path).sha256 != before
+
+
 def test_a_changed_file_is_refused(export: Path) -> None:
     write_rows(export / "train.jsonl", rows(8))
     with pytest.raises(DatasetError, match="changed after the export"):
