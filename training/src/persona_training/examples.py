@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from persona_training.chat_template import Example, control_tokens, encode, holds_any
 from persona_training.config import Recipe
-from persona_training.errors import DatasetError
 from persona_training.messages import Message, without_system
 from persona_training.row_formats import Row
 
@@ -68,24 +67,6 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], recipe:
         unsafe += written
         left_out += written + sum(skipped for _, skipped in encoded)
     return Encoded(tuple(examples), divided, left_out, unsafe)
-
-
-def require_examples(encoded: Encoded, recipe: Recipe, name: str) -> None:
-    """Refuse a dataset of which nothing fits.
-
-    Raises:
-        DatasetError: no example is left.
-    """
-    if not encoded.examples and encoded.with_control_tokens == encoded.left_out > 0:
-        raise DatasetError(
-            f"Every exchange of {name} holds control tokens of this base's tokenizer (or its system message does): whoever "
-            "typed them would speak as somebody else. Take them out, or export again."
-        )
-    if not encoded.examples:
-        raise DatasetError(
-            f"No exchange of {name} fits into max_length={recipe.max_length} tokens. "
-            "Raise max_length, or set system_prompt: omit for bases with a small context."
-        )
 
 
 def _without_control(messages: list[Message], control: frozenset[str]) -> tuple[list[list[Message]], int]:

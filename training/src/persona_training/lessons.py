@@ -71,12 +71,12 @@ def require_lessons(lessons: Lessons, recipe: Recipe, dataset: Dataset) -> Lesso
     """The same lessons, if there are any.
 
     Raises:
-        DatasetError: nothing of the dataset fits.
+        DatasetError: nothing of the dataset fits, or nothing is free of control tokens.
     """
     if not lessons.examples:
         raise DatasetError(
-            f"No exchange of {dataset.name} fits into max_length={recipe.max_length} tokens. "
-            "Raise max_length, or set system_prompt: omit for bases with a small context."
+            f"Nothing of {dataset.name} can be learned: {lessons.note} (max_length {recipe.max_length}). Raise max_length, or "
+            "set system_prompt: omit for bases with a small context; control tokens must be taken out of the rows."
         )
     return lessons
 

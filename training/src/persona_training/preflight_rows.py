@@ -33,9 +33,10 @@ SHOWN_PLACES = 5
 
 def check_row_count(prepared: Prepared) -> Check:
     """Enough rows for the layer to learn something that is not those very rows."""
-    layer, rows = prepared.request.recipe.layer, len(prepared.dataset.train)
+    layer, rows = prepared.request.recipe.layer, min(len(prepared.dataset.train), prepared.taught)
     passes = len(prepared.schedule.examples) / max(prepared.schedule.epoch_rows, 1)
-    found = f"{rows} to learn, read {passes:.1f} times"
+    left_out = f" of {len(prepared.dataset.train)}" if rows < len(prepared.dataset.train) else ""
+    found = f"{rows}{left_out} to learn, read {passes:.1f} times"
     more = "Export more: a longer period or a lower --min-quality."
     if rows < MINIMUM_ROWS[layer]:
         return Check("rows", "fail", f"{found}; layer {layer} needs {MINIMUM_ROWS[layer]} at least", more)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from jinja2 import TemplateError as JinjaError
 from persona_training.chat_template import encode
 from persona_training.config import Recipe
 from persona_training.findings import Check
-from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.architecture import GgufError, read_shape
 from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import read_vocabulary
 from persona_training.messages import Message, as_dicts, without_system
@@ -29,10 +28,9 @@ COMPARED = 8
 def check_template(prepared: Prepared) -> Check:
     """The first rows as the GGUF's template writes them for a request, token by token against what training reads."""
     folder, tokenizer = prepared.base.folder, prepared.tokenizer
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
         template = str(tokenizer.chat_template) if replaced(tokenizer) else read_chat_template(folder)
-        adds_bos = read_vocabulary(folder, int(config["vocab_size"])).adds_bos
+        adds_bos = read_vocabulary(folder, read_shape(folder).vocab_size).adds_bos
     except GgufError as error:
         remedy = "It can be trained, but not deployed to Ollama from here."
         return Check("chat template", "note", f"this base cannot be carried into GGUF: {error.message}", remedy)

@@ -88,6 +88,7 @@ class Prepared:
     """A run ready to go.
 
     Attributes:
+        taught: examples made of the dataset's rows: a row may be divided into several, or be left out.
         base, parents, parent: what the adapter stands on, as its manifest records it.
         load_from, to_merge: what a backend loads and merges for that: base and parents, or a saved folder that is both.
     """
@@ -101,6 +102,7 @@ class Prepared:
     parents: tuple[Path, ...]
     load_from: Path
     to_merge: tuple[Path, ...]
+    taught: int
     schedule: Schedule
     val: tuple[Learnable, ...]
     week: tuple[int, int] | None
@@ -147,6 +149,7 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
         parents=parents,
         load_from=load_from,
         to_merge=to_merge,
+        taught=len(own.examples),
         schedule=schedule,
         val=val,
         week=week,

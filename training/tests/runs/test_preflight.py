@@ -40,6 +40,7 @@ from persona_training.testing import LINEAR_LAYERS, RowText, row, write_export, 
 from persona_training.tiny.tokenizer import learn_tokenizer
 
 CONFIG = {
+    "max_position_embeddings": 512,
     "model_type": "llama",
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -108,6 +109,7 @@ def prepared_for(base: BaseModel, source: Path, settings: Settings, **changes: A
         parents=(),
         load_from=base.folder,
         to_merge=(),
+        taught=len(lessons.examples),
         schedule=plan(lessons.examples, (), 0.0, recipe.steps, recipe.seed),
         val=(),
         week=None,
@@ -177,6 +179,13 @@ def test_each_layer_asks_for_its_number_of_rows(
     assert check_row_count(prepared).level == level
 
 
+def test_rows_that_are_left_out_do_not_count(base: BaseModel, settings: Settings) -> None:
+    long = [row([("¿qué?", "palabra " * 300)], f"l{i}") for i in range(90)]
+    check = check_row_count(from_rows(base, settings, [*rows_about(10), *long]))
+    assert check.level == "fail"
+    assert "of 90 to learn" in check.found
+
+
 def test_a_prompt_that_outweighs_the_replies_is_noted(base: BaseModel, settings: Settings) -> None:
     rows = [row([(f"hola {i}", "sí")], f"s{i}", system="Eres Casiopy. " * 30) for i in range(20)]
     kept = check_learned(from_rows(base, settings, rows, max_length=4096))
@@ -231,6 +240,19 @@ def test_the_served_template_must_write_what_was_taught(base: BaseModel, setting
     (other / "chat_template.jinja").write_text("{{ raise_exception('no') }}", encoding="utf-8")
     check = check_template(dataclasses.replace(prepared, base=dataclasses.replace(base, folder=other)))
     assert (check.level, "cannot be rendered" in check.found) == ("fail", True)
+
+
+@pytest.mark.parametrize("change", [{"model_type": "phi3"}, {"vocab_size": None}])
+def test_a_base_that_no_gguf_can_carry_is_noted_before_hours_of_training(
+    change: dict[str, Any], base: BaseModel, settings: Settings, tmp_path: Path
+) -> None:
+    prepared = from_rows(base, settings, rows_about(20))
+    shape = {name: value for name, value in {**CONFIG, **change}.items() if value is not None}
+    prepared.tokenizer.save_pretrained(str(tmp_path / "other"))
+    (tmp_path / "other" / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    check = check_template(dataclasses.replace(prepared, base=dataclasses.replace(base, folder=tmp_path / "other")))
+    assert check.level == "note"
+    assert "cannot be carried into GGUF" in check.found
 
 
 def test_a_begin_token_stands_there_once(base: BaseModel, settings: Settings) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from persona_training.chat_template import Example, control_tokens
+from persona_training.datasets import load_dataset
+from persona_training.errors import DatasetError
 from persona_training.examples import encode_rows
+from persona_training.lessons import read_lessons, require_lessons
 from persona_training.messages import Message
 from persona_training.preferences import JudgedReply, JudgedRow, PairRow, encode_preferences
 from persona_training.row_formats import Row
-from persona_training.testing import small_recipe
+from persona_training.testing import row, small_recipe, write_rows
 from persona_training.tiny.grammar import exchanges
 from persona_training.tiny.tokenizer import learn_tokenizer
 
@@ -64,6 +68,14 @@ def test_the_exchange_goes_and_the_rest_of_the_conversation_stays() -> None:
     encoded = encode_rows(TOKENIZER, [Row(messages, "s1")], SFT)
     assert (len(encoded.examples), encoded.left_out, encoded.with_control_tokens) == (2, 1, 1)
     assert "1 left out because a message holds control tokens" in encoded.cut
+
+
+def test_a_dataset_of_control_tokens_alone_is_refused_for_them(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.jsonl", [row([(ATTACK, "no")])])
+    dataset = load_dataset([str(file)], tmp_path)
+    lessons = read_lessons(TOKENIZER, dataset.train, dataset, SFT)
+    with pytest.raises(DatasetError, match="1 left out because a message holds control tokens"):
+        require_lessons(lessons, SFT, dataset)
 
 
 def test_judged_rows_with_control_tokens_are_left_out() -> None:
