@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from filelock import FileLock
 
 from persona_training.adapters import (
     JOINED_FILE,
@@ -175,21 +177,36 @@ def merged_base(base: BaseModel, parents: Sequence[Path], dtype: torch.dtype, da
         "dtype": str(dtype).removeprefix("torch."),
     }
     folder = data_dir / "merged" / sha256_json(made_of)[:16]
-    seal = folder / MERGED_FILE
-    if seal.is_file():
-        kept = json.loads(seal.read_text(encoding="utf-8"))
-        if kept != {**made_of, "sha256": find_base(str(folder), data_dir).sha256}:
-            raise AdapterError(
-                f"The merged base in {folder} changed after it was written. Delete that folder and run again."
-            )
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".merging-", dir=folder.parent) as unfinished:
-        _save_merged(base, parents, dtype, Path(unfinished) / "model")
-        # Only a complete folder gets the name, so that a kill in the middle of gigabytes leaves nothing half.
-        (Path(unfinished) / "model").replace(folder)
-    write_json(seal, {**made_of, "sha256": find_base(str(folder), data_dir).sha256})
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Of two runs that begin at once, the second waits for the first one's gigabytes.
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / MERGED_FILE).is_file():
+                _merge_anew(base, parents, dtype, folder)
+                write_json(folder / MERGED_FILE, {**made_of, "sha256": find_base(str(folder), data_dir).sha256})
+    except OSError as error:
+        raise StorageError(f"Cannot write {folder}: {error.strerror}. Point CASIOPY_DATA elsewhere.") from error
+    if _sealed(folder) != {**made_of, "sha256": find_base(str(folder), data_dir).sha256}:
+        raise AdapterError(
+            f"The merged base in {folder} changed after it was written. Delete that folder and run again."
+        )
     return folder
+
+
+def _merge_anew(base: BaseModel, parents: Sequence[Path], dtype: torch.dtype, folder: Path) -> None:
+    """Only a complete folder gets the name, so that a kill in the middle of gigabytes leaves nothing half."""
+    with tempfile.TemporaryDirectory(prefix=".merging-", dir=folder.parent) as unfinished:
+        merged = _save_merged(base, parents, dtype, Path(unfinished) / "model")
+        if folder.exists():  # from a run that ended between naming and sealing it
+            shutil.rmtree(folder)
+        merged.replace(folder)
+
+
+def _sealed(folder: Path) -> object:
+    try:
+        return json.loads((folder / MERGED_FILE).read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def merge_to_folder(base: BaseModel, adapter: Path | None, out_dir: Path, skills: Sequence[Weighted] = ()) -> Path:
@@ -219,13 +236,15 @@ def merge_to_folder(base: BaseModel, adapter: Path | None, out_dir: Path, skills
 
 
 def _save_merged(base: BaseModel, adapters: Sequence[Path], dtype: torch.dtype, out_dir: Path) -> Path:
+    from safetensors import SafetensorError
+
     from persona_training.models import load_base, load_tokenizer, merge_adapters
 
     model = merge_adapters(load_base(base.folder, dtype), adapters)
     try:
         model.save_pretrained(str(out_dir))
         load_tokenizer(base.folder).save_pretrained(str(out_dir))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"Cannot write the merged model into {out_dir}: {error}. Free some space.") from error
     return out_dir
 
@@ -251,15 +270,22 @@ def _joined_pins(layers: Sequence[Weighted], out_dir: Path) -> dict[str, Any]:
 def _plain_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AdapterError(
             f"Cannot read {path}: {error}. Restore it from a backup or train the layer again."
         ) from error
+    plain = isinstance(config, dict) and isinstance(config.get("target_modules"), list)
+    if not plain or not all(
+        isinstance(config.get(name), int | float) and config[name] > 0 for name in ("r", "lora_alpha")
+    ):
+        raise AdapterError(
+            f"{path} says no rank, alpha and modules. Restore it from a backup or train the layer again."
+        )
     used = [name for name in UNSUPPORTED if config.get(name)]
     if used:
         raise AdapterError(f"{folder.name} uses {', '.join(used)}; only plain LoRA layers can be joined exactly.")
-    return config
+    return cast(dict[str, Any], config)
 
 
 def _joined(layers: Sequence[Weighted], configs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -273,6 +299,8 @@ def _joined(layers: Sequence[Weighted], configs: Sequence[dict[str, Any]]) -> di
         parts = []
         for layer, tensors, config in zip(layers, loaded, configs, strict=True):
             rank = int(config["r"])
+            if name in tensors and rank != tensors[name].shape[0 if name.endswith(A_SUFFIX) else 1]:
+                raise AdapterError(f"The weights in {layer.folder} do not have the rank {rank} of its {CONFIG_FILE}.")
             if name.endswith(A_SUFFIX):
                 parts.append(tensors[name] if name in tensors else like.new_zeros(rank, like.shape[1]))
             elif name.endswith(B_SUFFIX):

@@ -178,6 +178,13 @@ def test_a_layer_that_cannot_be_read_is_named(adapters: Path, tmp_path: Path) ->
     config.write_bytes(b"{")
     with pytest.raises(AdapterError, match=f"Cannot read {config}"):
         join_adapters(adapters / LAYER_1, tmp_path / "out")
+    for damaged in ("[]", "{}", '{"r": 0, "lora_alpha": 4, "target_modules": ["q_proj"]}'):
+        config.write_text(damaged, encoding="utf-8")
+        with pytest.raises(AdapterError, match=f"{config} says no rank, alpha and modules"):
+            join_adapters(adapters / LAYER_1, tmp_path / "out")
+    config.write_text('{"r": 1, "lora_alpha": 4, "target_modules": ["q_proj"]}', encoding="utf-8")
+    with pytest.raises(AdapterError, match="do not have the rank 1"):
+        join_adapters(adapters / LAYER_1, tmp_path / "out")
     weights = adapters / LAYER_1 / "adapter_model.safetensors"
     weights.write_bytes(b"broken")
     config.write_text('{"r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}', encoding="utf-8")

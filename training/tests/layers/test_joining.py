@@ -16,7 +16,7 @@ from persona_training.backends.hf import TransformersBackend
 from persona_training.bases import BaseModel, find_base
 from persona_training.cli import main
 from persona_training.display import Display
-from persona_training.errors import AdapterError, RecipeError
+from persona_training.errors import AdapterError, RecipeError, StorageError
 from persona_training.joining import Weighted, join_adapters, merge_to_folder, merged_base
 from persona_training.models import load_base, load_tokenizer, merge_adapters
 from persona_training.preparation import Request, prepare
@@ -147,7 +147,18 @@ def test_layer_1_is_merged_once_in_16_bits_for_a_4_bit_run(
     made = (folder / "model.safetensors").stat().st_mtime_ns
     assert merged_base(base, [ground.folder], torch.bfloat16, tmp_path) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
-    assert merged_base(base, [], torch.bfloat16, tmp_path) != folder
+    other = merged_base(base, [], torch.bfloat16, tmp_path)
+    assert other != folder
+    (other / "merged.json").unlink()  # ended between naming and sealing it
+    (other / "left.txt").write_text("", encoding="utf-8")
+    assert merged_base(base, [], torch.bfloat16, tmp_path) == other
+    assert not (other / "left.txt").exists()
+    (other / "merged.json").write_text("{", encoding="utf-8")
+    with pytest.raises(AdapterError, match="Delete that folder"):
+        merged_base(base, [], torch.bfloat16, tmp_path)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(StorageError, match="CASIOPY_DATA"):
+        merged_base(base, [], torch.bfloat16, tmp_path / "file")
     assert not list((tmp_path / "merged").glob(".merging-*"))
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"x")
