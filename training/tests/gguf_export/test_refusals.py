@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from persona_training.gguf_export.adapter import write_gguf_adapter
 from persona_training.gguf_export.architecture import GgufError
 from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.gguf_export.writing import write_gguf
@@ -41,6 +42,9 @@ def folder(merged_model: Path, tmp_path: Path) -> Path:
         ("config.json", lambda c: c.update(rope_parameters={"rope_type": "yarn", "factor": 2.0}), "yarn"),
         ("config.json", lambda c: c.update(rope_scaling={"type": "linear", "factor": 2.0}), "linear"),
         ("config.json", lambda c: c.update(vocab_size=100), "only 100 rows"),
+        ("config.json", lambda c: c.pop("vocab_size"), "does not describe a whole model"),
+        ("config.json", lambda c: c.update(hidden_size="wide"), "does not describe a whole model"),
+        ("tokenizer.json", lambda c: c.pop("model"), "holds no tokenizer"),
         ("config.json", lambda c: c.update(num_hidden_layers=3), "missing model.layers.2"),
         ("tokenizer.json", lambda c: c["model"].update(type="Unigram"), "Unigram"),
         ("tokenizer.json", lambda c: c["model"].update(byte_fallback=True), "falls back to bytes"),
@@ -73,7 +77,27 @@ def test_broken_weights_are_refused(folder: Path, value: float, quantisation: Qu
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(GgufError, match=message):
         write_gguf(folder, folder / "m.gguf", name="broken", quantisation=quantisation)
-    assert not (folder / "m.gguf").exists()
+    assert not list(folder.glob("*m.gguf*"))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff{"])
+def test_a_damaged_file_is_named(folder: Path, file: str, content: bytes) -> None:
+    (folder / file).write_bytes(content)
+    with pytest.raises(GgufError, match=file):
+        write_gguf(folder, folder / "m.gguf", name="damaged")
+    assert not list(folder.glob("*m.gguf*"))
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [("{", None), ("[]", None), ('{"r": 0, "lora_alpha": 4}', None), ('{"r": 4, "lora_alpha": 4}', b"cut off")],
+)
+def test_a_damaged_adapter_is_named(folder: Path, tmp_path: Path, config: str, weights: bytes | None) -> None:
+    (tmp_path / "adapter_config.json").write_text(config, encoding="utf-8")
+    (tmp_path / "adapter_model.safetensors").write_bytes(weights or b"")
+    with pytest.raises(GgufError, match="adapter_model" if weights else "adapter_config"):
+        write_gguf_adapter(tmp_path, folder, tmp_path / "lora.gguf", name="damaged")
 
 
 def test_an_unmerged_adapter_beside_the_weights_is_noticed(folder: Path) -> None:

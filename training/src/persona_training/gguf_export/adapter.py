@@ -6,7 +6,6 @@ alpha / rank x B A. Rows of B for q and k follow the row order of the matrix the
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -17,8 +16,16 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from persona_training.gguf_export.architecture import GgufError, ModelShape, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.architecture import (
+    GgufError,
+    ModelShape,
+    read_json,
+    read_shape,
+    tensor_names,
+    to_gguf_order,
+)
 from persona_training.gguf_export.quantisation import Quantisation, encode
+from persona_training.gguf_export.writing import written_whole
 
 WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 _TENSOR = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<part>[AB])\.weight$")
@@ -56,10 +63,7 @@ def write_gguf_adapter(
     shape = read_shape(base_dir)
     config = _config(adapter_dir)
     pairs = _pairs(adapter_dir, shape)
-    partial = target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(partial, shape.architecture)
-    try:
+    with written_whole(target, shape.architecture) as writer:
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_name(name)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -71,11 +75,6 @@ def write_gguf_adapter(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-    except OSError as error:
-        raise GgufError(f"Could not write {target}: {error}. Is the disk full?") from error
-    finally:
-        writer.close()
-    partial.replace(target)
     return WrittenAdapter(target, target.stat().st_size, len(pairs), int(config["r"]))
 
 
@@ -83,7 +82,9 @@ def _config(adapter_dir: Path) -> dict[str, Any]:
     path = adapter_dir / CONFIG_FILE
     if not path.is_file() or not (adapter_dir / WEIGHTS_FILE).is_file():
         raise GgufError(f"No adapter in {adapter_dir}: it needs {CONFIG_FILE} and {WEIGHTS_FILE}.")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
+    if not all(isinstance(config.get(name), int | float) and config[name] > 0 for name in ("r", "lora_alpha")):
+        raise GgufError(f"{path} says no rank and alpha: it is damaged.")
     used = [name for name in _UNSUPPORTED if config.get(name)]
     if used:
         raise GgufError(
@@ -100,10 +101,15 @@ def _alpha(config: dict[str, Any]) -> float:
 
 def _pairs(adapter_dir: Path, shape: ModelShape) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """transformers' name of each adapted matrix to its A and B, in the model's order."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     found: dict[str, dict[str, NDArray[np.float32]]] = {}
-    for key, tensor in load_file(adapter_dir / WEIGHTS_FILE).items():
+    try:
+        tensors = load_file(adapter_dir / WEIGHTS_FILE)
+    except SafetensorError as error:
+        raise GgufError(f"{adapter_dir / WEIGHTS_FILE} cannot be read: {error}. It is damaged.") from error
+    for key, tensor in tensors.items():
         match = _TENSOR.match(key)
         if match is None:
             raise GgufError(f"The adapter holds {key}, which is no matrix of a plain LoRA; deploy it merged instead.")

@@ -45,16 +45,37 @@ class ModelShape:
     rope_factors: tuple[float, ...] = ()
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a model's or adapter's JSON file.
+
+    Raises:
+        GgufError: it cannot be read, or holds none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GgufError(f"{path} cannot be read: {error}. Copy or download it again.") from error
+    if not isinstance(found, dict):
+        raise GgufError(f"{path} holds no JSON object. Copy or download it again.")
+    return found
+
+
 def read_shape(model_dir: Path) -> ModelShape:
     """The shape of the model in a folder.
 
     Raises:
-        GgufError: no config.json, another architecture, or a feature this version does not carry.
+        GgufError: no config.json or a poor one, another architecture, or a feature this version does not carry.
     """
     path = model_dir / "config.json"
     if not path.is_file():
         raise GgufError(f"No config.json in {model_dir}: give the folder of a merged model.")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _shape(read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise GgufError(f"{path} does not describe a whole model ({error!r}).") from error
+
+
+def _shape(config: dict[str, Any]) -> ModelShape:
     _refuse_unsupported(config)
     heads = int(config["num_attention_heads"])
     rope: dict[str, Any] = (config.get("rope_scaling") or {}) | (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
-from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.architecture import GgufError, read_json
 
 _GENERATION_TAG = re.compile(r"\{%(?P<left>[-+]?)\s*(?P<end>end)?generation\s*(?P<right>[-+]?)%\}")
 
@@ -22,8 +20,7 @@ def read_chat_template(model_dir: Path) -> str:
     if path.is_file():
         return without_generation_tags(path.read_text(encoding="utf-8"))
     config_path = model_dir / "tokenizer_config.json"
-    config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
-    template = config.get("chat_template")
+    template = read_json(config_path).get("chat_template") if config_path.is_file() else None
     if isinstance(template, list):  # several by name, as Hermes 3 has one for tools beside the default
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
     if not isinstance(template, str):

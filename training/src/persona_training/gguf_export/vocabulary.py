@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gguf
 
-from persona_training.gguf_export.architecture import GgufError
+from persona_training.gguf_export.architecture import GgufError, read_json
 from persona_training.gguf_export.sentencepiece import adds_space, is_sentencepiece, scores, types_of
 
 # How llama.cpp names the ways of cutting text before BPE; keyed by the regular expression in tokenizer.json. A wrong name
@@ -54,8 +53,10 @@ def read_vocabulary(model_dir: Path, vocab_size: int) -> Vocabulary:
     path = model_dir / "tokenizer.json"
     if not path.is_file():
         raise GgufError(f"No tokenizer.json in {model_dir}: save the fast tokenizer beside the model.")
-    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    model = raw["model"]
+    raw = read_json(path)
+    model = raw.get("model")
+    if not isinstance(model, dict):
+        raise GgufError(f"{path} holds no tokenizer: save the fast tokenizer beside the model.")
     if model.get("type") != "BPE":
         raise GgufError(
             f"The tokenizer is a {model.get('type')}; only a byte-level BPE or SentencePiece's can be carried into GGUF."
@@ -124,7 +125,7 @@ def _tokens(vocab: dict[str, int], added: list[dict[str, Any]], vocab_size: int)
 
 def _special_ids(model_dir: Path, ids: dict[str, int]) -> dict[str, int | None]:
     path = model_dir / "tokenizer_config.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    config = read_json(path) if path.is_file() else {}
     found: dict[str, int | None] = {}
     for role in ("bos", "eos", "pad"):
         token = config.get(f"{role}_token")

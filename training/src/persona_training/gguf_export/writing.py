@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,14 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from persona_training.gguf_export.architecture import GgufError, ModelShape, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.architecture import (
+    GgufError,
+    ModelShape,
+    read_json,
+    read_shape,
+    tensor_names,
+    to_gguf_order,
+)
 from persona_training.gguf_export.quantisation import FILE_TYPES, Quantisation, encode, stored_type
 from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import Vocabulary, read_vocabulary
@@ -58,18 +64,10 @@ def write_gguf(
     shape = read_shape(model_dir)
     vocabulary = read_vocabulary(tokenizer_dir or model_dir, shape.vocab_size)
     chat_template = read_chat_template(tokenizer_dir or model_dir)
-    partial = target.with_name(f".{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(partial, shape.architecture)
-    try:
+    with written_whole(target, shape.architecture) as writer:
         _describe(writer, shape, name, quantisation)
         _add_vocabulary(writer, vocabulary, chat_template)
         kinds = _write_tensors(writer, model_dir, shape, quantisation)
-    except OSError as error:
-        raise GgufError(f"Could not write {target}: {error}. Is the disk full?") from error
-    finally:
-        writer.close()
-    partial.replace(target)
     return WrittenGguf(
         path=target,
         size=target.stat().st_size,
@@ -78,6 +76,25 @@ def write_gguf(
         eos_token=vocabulary.tokens[vocabulary.eos],
         context_length=shape.max_position_embeddings,
     )
+
+
+@contextmanager
+def written_whole(target: Path, architecture: str) -> Iterator[gguf.GGUFWriter]:
+    """A writer of `target`, which appears when the block is over; of one that fails, nothing stays behind.
+
+    Raises:
+        GgufError: it cannot be written.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with closing(gguf.GGUFWriter(partial, architecture)) as writer:
+            yield writer
+        partial.replace(target)
+    except OSError as error:
+        raise GgufError(f"Could not write {target}: {error}. Is the disk full?") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_back(path: Path) -> WrittenGguf:
@@ -199,10 +216,14 @@ class Weights:
         self._files: dict[str, Any] = {}
 
     def __enter__(self) -> Weights:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         for path in self._paths():
-            opened = self._stack.enter_context(safe_open(path, framework="pt"))
+            try:
+                opened = self._stack.enter_context(safe_open(path, framework="pt"))
+            except (OSError, SafetensorError) as error:
+                self._stack.close()
+                raise GgufError(f"{path} cannot be read: {error}. Write the merged model again.") from error
             self._files.update(dict.fromkeys(opened.keys(), opened))
         return self
 
@@ -212,8 +233,10 @@ class Weights:
     def _paths(self) -> list[Path]:
         index = self._dir / "model.safetensors.index.json"
         if index.is_file():
-            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            return [self._dir / name for name in sorted(set(listed))]
+            listed = read_json(index).get("weight_map")
+            if not isinstance(listed, dict):
+                raise GgufError(f"{index} names no files: write the merged model again.")
+            return [self._dir / name for name in sorted(set(listed.values()))]
         single = self._dir / "model.safetensors"
         if not single.is_file():
             raise GgufError(f"No model.safetensors in {self._dir}: save the merged model with safe serialisation.")
