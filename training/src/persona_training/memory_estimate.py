@@ -126,7 +126,7 @@ def estimate(base_config: Mapping[str, Any], recipe: Recipe, *, parents: int = 0
     size = DTYPE_BYTES[_dtype(recipe)]
     quantised = recipe.load_in_4bit
     plain = recipe.backend == "hf"
-    # A pair is read as two conversations; a judged reply as one.
+    # A pair is read as two conversations; a judged reply as one: of those it is weighed against, nothing is kept.
     tokens = recipe.steps.batch_size * recipe.max_length * (2 if recipe.objective == "dpo" else 1)
     trained = trainable_count(base_config, recipe.lora)
     largest = max(rows * columns for rows, columns in shape.matrices.values())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +18,14 @@ from persona_training.backends.hf import TransformersBackend
 from persona_training.backends.padding import padded
 from persona_training.backends.preference import (
     JudgedRows,
+    PairRows,
+    PreferenceLoss,
     balance,
     check_learnable,
     collator,
     dpo_loss,
     kto_loss,
+    preference_lessons,
     reply_log_probabilities,
 )
 from persona_training.chat_template import IGNORED, Example
@@ -30,6 +35,7 @@ from persona_training.hardware import choose_hardware
 from persona_training.messages import Message
 from persona_training.models import load_base, load_tokenizer, merge_adapters
 from persona_training.preferences import JudgedReply, JudgedRow, PairRow, PreferencePair, encode_preferences
+from persona_training.processes import Process
 from persona_training.schedule import Schedule, plan
 from persona_training.testing import small_recipe
 
@@ -172,6 +178,67 @@ def probability(base: Path, adapters: Sequence[Path], examples: Sequence[Example
     with torch.no_grad():
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     return [float(one) for one in reply_log_probabilities(logits, batch["labels"])]
+
+
+class Counted(torch.nn.Module):
+    """A model of one table that notes each pass: how many rows, whether anything is kept of it, and the adapter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(6, 6, generator=torch.Generator().manual_seed(2)))
+        self.adapted = True
+        self.passes: list[tuple[int, bool, bool]] = []
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        self.passes.append((len(input_ids), torch.is_grad_enabled(), self.adapted))
+        scores = self.table[input_ids]
+        return SimpleNamespace(logits=scores * 1.5 if self.adapted else scores)
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        self.adapted = False
+        yield
+        self.adapted = True
+
+
+@pytest.mark.parametrize(
+    ("objective", "passes"),
+    [
+        ("dpo", [(4, False, False), (4, True, True)]),
+        ("kto", [(2, False, False), (2, False, True), (2, False, False), (2, True, True)]),
+    ],
+)
+def test_only_what_is_learned_is_kept_for_the_backward_pass(
+    objective: str, passes: list[tuple[int, bool, bool]], tmp_path: Path
+) -> None:
+    first, second = Example((1, 2, 3), (IGNORED, 2, 3)), Example((3, 4, 5), (IGNORED, IGNORED, 5))
+    recipe, model = recipe_for(tmp_path, objective), Counted()
+    votes = JudgedRows(0, (1.0, 2.0))([JudgedReply(first, True), JudgedReply(second, False)])
+    pairs = PairRows(0)([PreferencePair(first, second), PreferencePair(second, first)])
+    batch = pairs if objective == "dpo" else votes
+    loss = PreferenceLoss(recipe)(model, batch, 2)
+    assert model.passes == passes
+    logits = model.table[batch["input_ids"]]
+    both = (reply_log_probabilities(scores, batch["labels"]) for scores in (logits * 1.5, logits))
+    gains, others = torch.sub(*both).chunk(2)
+    if objective == "dpo":
+        wanted = dpo_loss(gains, others, 0.1)
+    else:
+        wanted = kto_loss(gains, others, votes["weights"], votes["desirable"], 0.1)
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-6)
+    loss.backward()
+    assert model.table.grad is not None
+
+
+def test_a_last_held_out_vote_is_not_weighed_against_itself(tmp_path: Path) -> None:
+    votes = tuple(JudgedReply(Example((n, n + 1), (IGNORED, n + 1)), n % 2 == 0) for n in range(5))
+    recipe = replace(recipe_for(tmp_path, "kto"), steps=Steps(batch_size=2, learning_rate=0.1, max_steps=1))
+    schedule = Schedule(votes[:2], 1, 5)
+    job = Job(tmp_path, (), recipe, schedule, votes, choose_hardware("cpu"), tmp_path, None)
+    lessons, _ = preference_lessons(job, Process(0, 1), 0)
+    held_out = lessons.held_out()
+    assert held_out.weight == 5
+    assert [len(batch["desirable"]) for batch in held_out.batches] == [2, 3]
 
 
 @pytest.mark.training

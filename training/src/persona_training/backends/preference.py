@@ -135,18 +135,29 @@ class PreferenceLoss:
 
     def __call__(self, model: torch.nn.Module, batch: Batch, weight: int) -> torch.Tensor:
         """The batch's share of the step's mean over rows."""
-        rows = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        labels = batch["labels"]
-        learned = reply_log_probabilities(model(**rows).logits, labels)
-        # Over several processes the model is wrapped.
-        with torch.no_grad(), cast(PeftModel, getattr(model, "module", model)).disable_adapter():
-            reference = reply_log_probabilities(model(**rows).logits, labels)
-        gains, other_gains = (learned - reference).chunk(2)
+        rows = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
         if self.recipe.objective == "dpo":
+            gains, other_gains = _gains(model, rows).chunk(2)
             loss = dpo_loss(gains, other_gains, self.recipe.beta)
         else:
+            own, others = ({name: rows[name].chunk(2)[half] for name in rows} for half in (0, 1))
+            with torch.no_grad():  # nothing is learned from the reference point, so nothing is kept of what makes it
+                other_gains = _gains(model, others)
+            gains = _gains(model, own)
             loss = kto_loss(gains, other_gains, batch["weights"], batch["desirable"], self.recipe.beta)
         return loss * (len(gains) / weight)
+
+
+def _gains(model: torch.nn.Module, rows: Batch) -> torch.Tensor:
+    """(rows,) log-probability of each row's reply minus the reference's, in nats.
+
+    The reference comes first: its scores over the vocabulary are gone before the model keeps its own for the backward pass.
+    """
+    read = {name: rows[name] for name in ("input_ids", "attention_mask")}
+    # Over several processes the model is wrapped.
+    with torch.no_grad(), cast(PeftModel, getattr(model, "module", model)).disable_adapter():
+        reference = reply_log_probabilities(model(**read).logits, rows["labels"])
+    return reply_log_probabilities(model(**read).logits, rows["labels"]) - reference
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,10 @@ class Preferences:
         return self._work(self.job.val)
 
     def _work(self, items: Sequence[Learnable]) -> Work:
-        batches = [self.rows(cast(Any, part)) for part in parts(items, self.job.recipe.steps.batch_size)]
+        shared = parts(items, self.job.recipe.steps.batch_size)
+        if isinstance(self.rows, JudgedRows) and len(shared) > 1 and len(shared[-1]) == 1:
+            shared[-2:] = [[*shared[-2], *shared[-1]]]  # alone, the last held-out reply would be weighed against itself
+        batches = [self.rows(cast(Any, part)) for part in shared]
         mine = tuple(batches[self.process.rank :: self.process.count])
         return Work(mine, len(items), sum(int(batch["attention_mask"].sum()) for batch in batches))
 
