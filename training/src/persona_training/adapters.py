@@ -45,7 +45,8 @@ def read_adapter(folder: Path) -> Manifest:
     """The adapter's manifest.
 
     Raises:
-        AdapterError: there is none, it is not JSON, or the folder holds a join of several layers.
+        AdapterError: there is none, it is not JSON or lacks what every adapter has, or the folder holds a join of several
+            layers.
     """
     if (folder / JOINED_FILE).is_file():
         raise AdapterError(_already_joined(folder))
@@ -56,11 +57,34 @@ def read_adapter(folder: Path) -> Manifest:
         raise AdapterError(f"No adapter in {folder} (manifest.json is missing).") from error
     except OSError as error:
         raise AdapterError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AdapterError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != "casiopy/adapter-v1":
         raise AdapterError(f"{path} is not an adapter manifest (schema casiopy/adapter-v1).")
+    _require(path, _damaged(manifest))
     return manifest
+
+
+def _damaged(manifest: Manifest) -> Iterator[str]:
+    """What whoever uses an adapter relies on, and is not there or of another kind."""
+    yield from (name for name in ("adapter_id", "status") if not isinstance(manifest.get(name), str))
+    if not isinstance(manifest.get("layer"), int):
+        yield "layer"
+    if not _holds(manifest.get("base_model"), "name", "sha256"):
+        yield "base_model"
+    if manifest.get("parent", False) is not None and not _holds(manifest.get("parent"), "adapter_id", "weights_sha256"):
+        yield "parent"
+    if manifest.get("status") == "finished" and not _holds(manifest.get("weights"), "file", "sha256"):
+        yield "weights"
+
+
+def _holds(part: object, *names: str) -> bool:
+    return isinstance(part, dict) and all(isinstance(part.get(name), str) for name in names)
+
+
+def _require(path: Path, damaged: Iterator[str]) -> None:
+    if names := ", ".join(damaged):
+        raise AdapterError(f"{path} lacks a usable {names}. Restore it from a backup.")
 
 
 def _already_joined(folder: Path) -> str:
@@ -114,7 +138,7 @@ def adapters_in(adapters_dir: Path) -> Iterator[tuple[Path, Manifest]]:
     for path in adapters_dir.glob("*/manifest.json"):
         try:
             manifest = read_adapter(path.parent)
-            _check_listed(path, manifest)
+            _require(path, _unlisted(manifest))
         except AdapterError as error:
             click.echo(f"Passed over {path.parent}: {error.format_message()}", err=True)
         else:
@@ -122,19 +146,13 @@ def adapters_in(adapters_dir: Path) -> Iterator[tuple[Path, Manifest]]:
     yield from sorted(found, key=lambda pair: (pair[1]["created_at"], pair[1]["adapter_id"]), reverse=True)
 
 
-def _check_listed(path: Path, manifest: Manifest) -> None:
-    """Refuse a manifest without what adapters are sorted and chosen by."""
-    wrong = [name for name in ("adapter_id", "created_at", "status") if not isinstance(manifest.get(name), str)]
-    if not isinstance(manifest.get("layer"), int):
-        wrong.append("layer")
+def _unlisted(manifest: Manifest) -> Iterator[str]:
+    """What adapters are sorted and chosen by besides, and is not there."""
+    if not isinstance(manifest.get("created_at"), str):
+        yield "created_at"
     week = manifest.get("week", False)  # null but in a weekly layer
     if week is not None and not (isinstance(week, dict) and {"year", "number"} <= week.keys()):
-        wrong.append("week")
-    base = manifest.get("base_model")
-    if not (isinstance(base, dict) and isinstance(base.get("sha256"), str)):
-        wrong.append("base_model")
-    if wrong:
-        raise AdapterError(f"{path} lacks a usable {', '.join(wrong)}. Restore it from a backup.")
+        yield "week"
 
 
 def adapter_chain(folder: Path) -> list[Path]:

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_training.errors import BaseModelError
+from persona_training.adapters import write_json
+from persona_training.errors import BaseModelError, StorageError
 from persona_training.hashing import sha256_files, sha256_json
 from persona_training.tiny.build import Progress, TinyRecipe, tiny_model
 
@@ -68,9 +69,23 @@ def _described(name: str, folder: Path, data_dir: Path) -> BaseModel:
 def _hash_once(weights: list[Path], cache: Path) -> str:
     """Hash the weights, or reuse the hash computed when the files had the same sizes and times (16 GB take a minute)."""
     stamp = sha256_json([(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in weights])
-    known: dict[str, str] = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    known = _hashes_in(cache)
     if stamp not in known:
         known[stamp] = sha256_files(weights)
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        try:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write {cache.parent}: {error.strerror}. Point CASIOPY_DATA elsewhere."
+            ) from error
+        write_json(cache, known)
     return known[stamp]
+
+
+def _hashes_in(cache: Path) -> dict[str, str]:
+    """What was computed before; a file that cannot be read costs computing it again."""
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

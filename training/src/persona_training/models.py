@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from persona_training.errors import AdapterError, BaseModelError
 from persona_training.plain_templates import make_trainable
@@ -51,18 +51,26 @@ def load_base(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """A causal language model from a folder.
 
     Raises:
-        BaseModelError: the folder is missing, incomplete, or not a causal language model.
+        BaseModelError: the folder is missing, incomplete, damaged, or not a causal language model.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     without_shard_bars()
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"No base model in {folder} (config.json is missing). Give --base-model a model folder.")
+    read: Any = AutoModelForCausalLM.from_pretrained
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    except (OSError, ValueError) as error:
+        model, loaded = read(folder, dtype=dtype, local_files_only=True, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(f"The base model in {folder} cannot be loaded: {error}") from error
-    return model
+    if missing := sorted(loaded["missing_keys"]):
+        # transformers would go on with random numbers in their place.
+        raise BaseModelError(
+            f"The base model in {folder} lacks {len(missing)} of its weights ({', '.join(missing[:3])}): it is not complete, "
+            "or no language model. Copy or download it again."
+        )
+    return cast("PreTrainedModel", model)
 
 
 def merge_adapters(model: PreTrainedModel, adapters: Sequence[Path]) -> PreTrainedModel:

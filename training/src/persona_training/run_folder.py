@@ -50,8 +50,9 @@ def read_state(folder: Path) -> RunState | None:
     """The state of a run, or None where its folder tells none."""
     try:
         state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return RunState(state["status"], state["pid"], datetime.fromisoformat(state["heartbeat_at"]))
-    except (OSError, ValueError, KeyError):
+        heartbeat = datetime.fromisoformat(state["heartbeat_at"]).astimezone(UTC)
+        return RunState(str(state["status"]), int(state["pid"]), heartbeat)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
@@ -160,12 +161,22 @@ class RunFolder:
         return line
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The complete lines written so far; a last line cut off by a kill is left out."""
+        """The complete lines written so far; a last line cut off by a kill is left out.
+
+        Raises:
+            StorageError: another line is damaged.
+        """
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return []
-        text = path.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise StorageError(
+                f"{path} is damaged ({error}). Delete the lines that are not JSON, then --resume {self.adapter_id}."
+            ) from error
 
     def update(self, **changes: object) -> None:
         """Rewrite `run.json` with these fields changed."""

@@ -105,6 +105,9 @@ def adapter(tmp_path: Path) -> Path:
         "schema": "casiopy/adapter-v1",
         "adapter_id": folder.name,
         "status": "finished",
+        "layer": 1,
+        "base_model": {"name": "base", "sha256": "c" * 64},
+        "parent": None,
         "weights": {"file": weights.name, "sha256": sha256_file(weights)},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

@@ -88,6 +88,8 @@ def tiny_model(data_dir: Path, recipe: TinyRecipe | None = None, progress: Progr
     Raises:
         BaseModelError: the cache folder cannot be written.
     """
+    from safetensors import SafetensorError
+
     recipe = recipe or TinyRecipe()
     folder = data_dir / "tiny" / recipe.name
     if not (folder / "config.json").is_file():
@@ -98,8 +100,10 @@ def tiny_model(data_dir: Path, recipe: TinyRecipe | None = None, progress: Progr
             raise BaseModelError(f"Cannot write {folder.parent} ({error}). Point CASIOPY_DATA elsewhere.") from error
         try:
             build_tiny_model(unfinished, recipe, progress)
-            if not folder.exists():
-                unfinished.rename(folder)
+            unfinished.rename(folder)
+        except (OSError, SafetensorError) as error:
+            if not (folder / "config.json").is_file():  # else another process was faster
+                raise BaseModelError(f"Cannot write {folder} ({error}). Point CASIOPY_DATA elsewhere.") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
