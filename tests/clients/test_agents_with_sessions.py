@@ -33,7 +33,7 @@ HISTORY = "curl http://localhost:8000/history/SESSION"
 
 
 def test_the_lines_in_their_order(five_doors: Service) -> None:
-    api = httpx.Client(base_url=five_doors.url, headers={"X-API-Key": KEY})
+    api = httpx.Client(base_url=five_doors.url, headers={"X-API-Key": KEY}, timeout=30)
     first = curl(five_doors, FIRST)
     assert set(first) == {"respuesta", "session_id", "decision"}
     # Another page of these tests may have made the same client before.
@@ -69,11 +69,12 @@ def test_the_client_may_name_its_session(five_doors: Service, session: str) -> N
 
 
 def test_the_root_says_where_things_are(five_doors: Service) -> None:
-    root = httpx.get(five_doors.url).json()
+    root = httpx.get(five_doors.url, timeout=30).json()
     assert set(root) >= {"message", "endpoints", "status"}
     assert {"POST /chat", "GET /history/{session_id}", "DELETE /history/{session_id}"} <= set(root["endpoints"])
 
 
 @pytest.mark.parametrize("body", [{}, {"mensaje": ""}, {"mensaje": 5}, {"mensaje": "Hola", "prompt": "Hola"}, []])
 def test_bad_bodies_are_400(five_doors: Service, body: object) -> None:
-    assert httpx.post(f"{five_doors.url}/chat", json=body, headers={"X-API-Key": KEY}).status_code == 400
+    answer = httpx.post(f"{five_doors.url}/chat", json=body, headers={"X-API-Key": KEY}, timeout=30)
+    assert answer.status_code == 400

@@ -58,7 +58,8 @@ def test_every_endpoint_of_the_list(api: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/chat"), ("GET", "/sessions"), ("POST", "/sessions/new")])
 def test_every_endpoint_wants_the_key(five_doors: Service, method: str, path: str) -> None:
-    assert httpx.request(method, f"{five_doors.url}{path}", json={"prompt": "Hola"}).status_code == 401
+    answer = httpx.request(method, f"{five_doors.url}{path}", json={"prompt": "Hola"}, timeout=30)
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("session_id", ["../etc", "a b", "ñ", "x" * 129, "-x", ""])
@@ -79,14 +80,16 @@ def test_memory_survives_a_restart_and_no_model_is_said(
     folder = Path(tmp_path_factory.mktemp("restart"))
     for parent in (folder, *folder.parents[:2]):
         parent.chmod(0o755)
-    with running_service(folder, OLLAMA_HOST=model.url, LLM_MODEL="casiopy:live") as service:
-        said = httpx.post(f"{service.url}/chat", json={"prompt": "Hola, me llamo Antonio"}, timeout=30).json()
-        session = said["session_id"]
-        httpx.put(f"{service.url}/sessions/{session}/summary", json={"summary": "Antonio saluda."}).raise_for_status()
-    with running_service(folder, LLM_MODEL="") as service:
-        assert httpx.get(f"{service.url}/sessions/{session}/summary").json()["summary"] == "Antonio saluda."
-        assert httpx.get(f"{service.url}/sessions/{session}/memory").json()["profile"] == {"name": "Antonio"}
-        assert httpx.get(f"{service.url}/history/{session}").json()["total_mensajes"] == 2
-        refused = httpx.post(f"{service.url}/chat", json={"prompt": "¿Cómo me llamo?", "session_id": session})
+    with (
+        running_service(folder, OLLAMA_HOST=model.url, LLM_MODEL="casiopy:live") as service,
+        httpx.Client(base_url=service.url, timeout=30) as api,
+    ):
+        session = api.post("/chat", json={"prompt": "Hola, me llamo Antonio"}).json()["session_id"]
+        api.put(f"/sessions/{session}/summary", json={"summary": "Antonio saluda."}).raise_for_status()
+    with running_service(folder, LLM_MODEL="") as service, httpx.Client(base_url=service.url, timeout=30) as api:
+        assert api.get(f"/sessions/{session}/summary").json()["summary"] == "Antonio saluda."
+        assert api.get(f"/sessions/{session}/memory").json()["profile"] == {"name": "Antonio"}
+        assert api.get(f"/history/{session}").json()["total_mensajes"] == 2
+        refused = api.post("/chat", json={"prompt": "¿Cómo me llamo?", "session_id": session})
         assert (refused.status_code, refused.json()["error"]) == (503, "no_model")
         assert "LLM_MODEL" in refused.json()["detail"]

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -146,19 +147,31 @@ def test_the_lines_work_as_printed_in_their_order(five_doors: Service, key: str)
 
 
 def test_a_memory_with_a_time_to_live_leaves_every_answer(five_doors: Service, key: str) -> None:
-    api = httpx.Client(base_url=f"{five_doors.url}/api/v1", headers={"Authorization": f"Bearer {key}"})
-    body = {"user_id": "brief", "content": "Temporary session data", "type": "event", "ttl_seconds": 1}
-    memory = api.post("/memory", json=body).json()
-    assert [one["id"] for one in api.get("/memory", params={"user_id": "brief"}).json()] == [memory["memory_id"]]
-    time.sleep(1.2)
-    assert api.get("/memory", params={"user_id": "brief"}).json() == []
+    api = httpx.Client(base_url=f"{five_doors.url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    lasting, brief = (
+        api.post(
+            "/memory",
+            json={
+                "user_id": "brief",
+                "content": f"Session data for {seconds} s",
+                "type": "event",
+                "ttl_seconds": seconds,
+            },
+        ).json()
+        for seconds in (86_400, 1)
+    )
+    expires = datetime.fromisoformat(brief["expires_at"])
+    assert expires - datetime.fromisoformat(brief["created_at"]) == timedelta(seconds=1)
+    time.sleep(max(0.0, (expires - datetime.now(UTC)).total_seconds()) + 0.1)
+    listed = api.get("/memory", params={"user_id": "brief"}).json()
+    assert [one["id"] for one in listed] == [lasting["memory_id"]]
     stats = api.get("/memory/stats", params={"user_id": "brief"}).json()
-    assert (stats["total"], stats["expired"]) == (0, 1)
+    assert (stats["total"], stats["expired"]) == (1, 1)
 
 
 def test_a_key_is_limited_and_says_so(five_doors: Service) -> None:
     key, _ = made_key(five_doors, "hasty", "--rate-limit", "3", "--metadata", '{"plan": "pro"}')
-    api = httpx.Client(base_url=five_doors.url, headers={"Authorization": f"Bearer {key}"})
+    api = httpx.Client(base_url=five_doors.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
     answers = [api.get("/api/v1/memory", params={"user_id": "u"}) for _ in range(5)]
     assert [answer.status_code for answer in answers[:3]] == [200, 200, 200]
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers[:3]] == ["2", "1", "0"]
@@ -184,7 +197,7 @@ def test_a_revoked_key_is_as_good_as_none(five_doors: Service) -> None:
         {"Authorization": "Basic nonsense"},
         {},
     ]
-    answers = [httpx.get(url, headers=headers) for headers in presented]
+    answers = [httpx.get(url, headers=headers, timeout=30) for headers in presented]
     assert {answer.status_code for answer in answers} == {401}
     assert {answer.json()["detail"] for answer in answers} == {"Authentication required"}
     assert len({answer.content for answer in answers}) == 1
@@ -194,9 +207,9 @@ def test_the_owner_comes_from_the_key_alone(five_doors: Service) -> None:
     mine, theirs = (made_key(five_doors, owner)[0] for owner in ("alpha", "beta"))
     body = {"user_id": "shared", "content": "alpha's secret", "type": "fact", "owner_id": "beta"}
     headers = {"Authorization": f"Bearer {mine}"}
-    memory = httpx.post(f"{five_doors.url}/api/v1/memory", json=body, headers=headers).json()
+    memory = httpx.post(f"{five_doors.url}/api/v1/memory", json=body, headers=headers, timeout=30).json()
     assert memory["owner_id"] == "alpha"
-    other = httpx.Client(base_url=f"{five_doors.url}/api/v1", headers={"Authorization": f"Bearer {theirs}"})
+    other = httpx.Client(base_url=f"{five_doors.url}/api/v1", headers={"Authorization": f"Bearer {theirs}"}, timeout=30)
     assert other.get("/memory", params={"user_id": "shared"}).json() == []
     assert other.get(f"/memory/{memory['id']}").status_code == 404
     assert other.delete(f"/memory/{memory['id']}").status_code == 404
