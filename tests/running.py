@@ -1,13 +1,15 @@
 """A Casiopy of the tests' own: the real service as a process, on free ports, with folders of its own."""
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -15,12 +17,27 @@ import httpx
 ROOT = Path(__file__).parent.parent
 
 
+@cache
+def _own_ports() -> tuple[socket.socket, Iterator[int]]:
+    """A hundred ports of this process's own, as long as it holds the first of them; the system gives none of them away."""
+    for first in range(20_000, 32_000, 100):
+        guard = socket.socket()
+        with suppress(OSError):
+            guard.bind(("127.0.0.1", first))
+            return guard, itertools.cycle(range(first + 1, first + 100))
+        guard.close()
+    raise RuntimeError("no hundred ports from 20000 on are free")
+
+
 def free_port() -> int:
-    """A port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, and that nobody else is given before a starting service takes it, seconds later."""
+    _, ports = _own_ports()
+    for port in itertools.islice(ports, 99):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("all ports of this process are taken")
 
 
 @dataclass(frozen=True)
