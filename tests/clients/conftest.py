@@ -30,7 +30,8 @@ def plug_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client-registry example installed, as `pip` leaves it."""
     target = tmp_path_factory.mktemp("plug-ins")
     source = tmp_path_factory.mktemp("source") / "client_registry"
-    shutil.copytree(ROOT / "examples" / "client_registry", source)  # pip builds in the folder it is given
+    # pip builds in the folder it is given; compiled files come and go while others run.
+    shutil.copytree(ROOT / "examples" / "client_registry", source, ignore=shutil.ignore_patterns("__pycache__"))
     arguments = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
     subprocess.run([sys.executable, "-m", "pip", "install", *arguments, str(source)], check=True, timeout=120)
     return target
