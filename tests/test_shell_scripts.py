@@ -97,9 +97,13 @@ def test_restore_understands_a_path_from_where_you_are(checkout: Path, tmp_path:
 _RECORDING_PYTHON = """#!/usr/bin/env bash
 echo "$(basename "$(dirname "$0")") $*" >> "{record}"
 if [ "$1" = -m ] && [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi
-case "$1" in *torch_choice.py) exec "{python}" "$@";; esac
+case "$1" in *torch_choice.py) exec "{python}" -c "{on_a_large_disk}" "$@";; esac
 [ "$1" != -c ] || exit {version_check}
 """
+_ON_A_LARGE_DISK = (
+    "import runpy, shutil, sys, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=1 << 40); "
+    "sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 _OLD_DRIVER = """#!/usr/bin/env bash
 [ $# = 0 ] && echo "| NVIDIA-SMI 550.54  Driver Version: 550.54  CUDA Version: {cuda}  |" || echo "550.54, 8.6"
 """
@@ -109,9 +113,15 @@ _PIP = "bin -m pip install --disable-pip-version-check --quiet"
 def _setup(
     checkout: Path, version_check: int = 0, cuda: str | None = None, **chosen: str
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the script with a Python and a driver that only write down what they are asked; nothing is installed."""
+    """Run the script with a Python and a driver that only write down what they are asked; nothing is installed.
+
+    The disk it would be installed on has room, whatever this machine's has.
+    """
     record = checkout / "record"
-    fakes = {"python3": _RECORDING_PYTHON.format(record=record, python=sys.executable, version_check=version_check)}
+    python = _RECORDING_PYTHON.format(
+        record=record, python=sys.executable, on_a_large_disk=_ON_A_LARGE_DISK, version_check=version_check
+    )
+    fakes = {"python3": python}
     if cuda:
         fakes["nvidia-smi"] = _OLD_DRIVER.format(cuda=cuda)
     for name, text in fakes.items():
@@ -152,7 +162,7 @@ def test_setup_chooses_the_build_for_the_driver_and_says_why(checkout: Path) -> 
     assert done.returncode == 0, done.stderr
     assert f"{_PIP} --index-url https://download.pytorch.org/whl/cu126 torch==2.13.0" in calls
     assert "torch: driver 550.54 runs CUDA 12.4: the build for CUDA 12.6" in done.stderr
-    assert "GiB free" in done.stderr
+    assert "1024 GiB free in ., about" in done.stderr
     assert f"{_PIP} --no-deps -r training/requirements-unsloth.txt" in calls
     assert calls[-1] == "bin -m persona_training doctor"
 
