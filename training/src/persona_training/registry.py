@@ -8,6 +8,7 @@ import httpx
 
 from persona_training.adapters import finished_adapter
 from persona_training.errors import AdapterError
+from persona_training.service_address import connect
 from persona_training.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
@@ -18,18 +19,14 @@ def withdrawn_exports(settings: Settings, transport: httpx.BaseTransport | None 
 
     Returns:
         None when the service does not answer or knows no such list.
+
+    Raises:
+        AddressError: see `connect`.
     """
-    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
     found: dict[str, str] = {}
     asked: dict[str, str | int] = {"limit": 500}
     try:
-        with httpx.Client(
-            base_url=settings.memory_service_url,
-            headers=headers,
-            timeout=TIMEOUT_SECONDS,
-            transport=transport,
-            trust_env=False,
-        ) as client:
+        with connect(settings.memory_service_url, settings.api_key, TIMEOUT_SECONDS, transport) as client:
             while True:
                 page = client.get("/exports", params=asked).raise_for_status().json()
                 found |= {item["export_id"]: item["tainted_at"] for item in page["items"] if item["tainted_at"]}
@@ -48,14 +45,13 @@ def register(folder: Path, settings: Settings) -> str | None:
 
     Raises:
         AdapterError: the adapter is not finished, or the service refused it.
+        AddressError: see `connect`.
     """
     manifest = finished_adapter(folder)
-    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    headers["Idempotency-Key"] = f"adapter-{manifest['adapter_id']}"
+    once = {"Idempotency-Key": f"adapter-{manifest['adapter_id']}"}
     try:
-        response = httpx.post(
-            f"{settings.memory_service_url}/adapters", json=manifest, headers=headers, timeout=TIMEOUT_SECONDS
-        )
+        with connect(settings.memory_service_url, settings.api_key, TIMEOUT_SECONDS) as client:
+            response = client.post("/adapters", json=manifest, headers=once)
     except httpx.TransportError as error:
         return f"the memory service at {settings.memory_service_url} does not answer ({type(error).__name__})"
     if response.is_success:

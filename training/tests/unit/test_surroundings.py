@@ -16,9 +16,11 @@ from persona_training.backends import choose_backend
 from persona_training.bases import find_base
 from persona_training.cli import commands, main
 from persona_training.errors import AdapterError, BaseModelError, PersonaTrainingError, RecipeError
+from persona_training.evaluation.service import MemoryService
 from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file
-from persona_training.registry import register
+from persona_training.registry import register, withdrawn_exports
+from persona_training.service_address import AddressError
 from persona_training.settings import Settings, project_root
 
 
@@ -142,6 +144,29 @@ def test_registering_posts_the_manifest(status: int, refused: bool, adapter: Pat
         server.shutdown()
         server.server_close()
     assert [manifest["adapter_id"] for manifest in posted] == [adapter.name]
+
+
+@pytest.mark.parametrize("url", ["localhost:8820", "http://localhost:many", "", "http://", "ftp://localhost"])
+def test_what_is_no_address_is_said_by_whoever_asks_the_service(url: str, adapter: Path) -> None:
+    settings = Settings(memory_service_url=url)
+    for ask in (
+        lambda: register(adapter, settings),
+        lambda: withdrawn_exports(settings),
+        lambda: MemoryService(settings),
+    ):
+        with pytest.raises(AddressError, match=r"no address of a service.* Try http://127"):
+            ask()
+
+
+@pytest.mark.parametrize("key", ["clave-ñ", "two\nlines"])
+def test_what_can_be_no_key_is_said(key: str) -> None:
+    with pytest.raises(AddressError, match="Look at API_KEY"):
+        withdrawn_exports(Settings(memory_service_url="http://127.0.0.1:9", api_key=key))
+
+
+def test_the_service_is_not_asked_through_a_proxy(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://")
+    assert "(ConnectError)" in str(register(adapter, Settings(memory_service_url="http://127.0.0.1:9")))
 
 
 def test_without_a_service_the_reason_is_returned(adapter: Path) -> None:

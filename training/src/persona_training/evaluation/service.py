@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from persona_training.service_address import connect
 from persona_training.settings import Settings
 
 TIMEOUT_SECONDS = 5.0  # loopback answers in milliseconds; this bounds how long an operator waits for a hung service
@@ -18,11 +19,8 @@ class MemoryService:
     """A client of the HTTP interface; nothing raises when it is away: methods return None or a sentence for the operator."""
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
         self.url = settings.memory_service_url
-        self._client = httpx.Client(
-            base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport, trust_env=False
-        )
+        self._client = connect(self.url, settings.api_key, TIMEOUT_SECONDS, transport)
 
     def system_prompt(self) -> str | None:
         """The system prompt made from core memory, or None when the service is away or has none."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from persona_training.errors import PersonaTrainingError
+from persona_training.service_address import connect
 
 # Selecting and redacting a million exchanges takes the better part of an hour before the first byte of an answer (0.36 ms an
 # exchange to redact, twice); a service that does not even accept the connection is down.
@@ -43,13 +44,7 @@ class ExportClient:
 
     def __init__(self, url: str, api_key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        try:
-            self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ExportError(f"{url!r} is no address of a service ({error}). Try http://127.0.0.1:8820.") from None
+        self._http = connect(self.url, api_key, TIMEOUT, transport)
 
     def __enter__(self) -> Self:
         """Nothing to prepare: connections are opened when needed."""
@@ -98,8 +93,6 @@ class ExportClient:
     def _said_plainly(self) -> Iterator[None]:
         try:
             yield
-        except httpx.UnsupportedProtocol:
-            raise ExportError(f"{self.url!r} is no address of a service. Try http://127.0.0.1:8820.") from None
         except httpx.ConnectError:
             raise ExportError(
                 f"The memory service does not answer at {self.url}. Start it with `casiopy serve` (or `make up`), "

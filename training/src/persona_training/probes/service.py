@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 
 from persona_training.probes.errors import ProbesError
+from persona_training.service_address import connect
 
 PAGE = 500
 # The service answers a page of 500 in well under a second; this bounds how long an operator waits for a hung one.
@@ -52,13 +53,7 @@ class PersonaSource:
 
     def __init__(self, url: str, api_key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        try:
-            self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport, trust_env=False
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ProbesError(f"{url!r} is no address of a service ({error}). Try http://127.0.0.1:8820.") from None
+        self._http = connect(self.url, api_key, TIMEOUT_SECONDS, transport)
 
     def __enter__(self) -> Self:
         """Nothing to prepare: connections are opened when needed."""
@@ -132,8 +127,6 @@ class PersonaSource:
     def _get(self, path: str, query: dict[str, str]) -> httpx.Response:
         try:
             response = self._http.get(path, params=query)
-        except httpx.UnsupportedProtocol:
-            raise ProbesError(f"{self.url!r} is no address of a service. Try http://127.0.0.1:8820.") from None
         except httpx.TransportError as error:
             raise ProbesError(
                 f"The memory service at {self.url} does not answer ({type(error).__name__}). Start it with `casiopy serve`, "
