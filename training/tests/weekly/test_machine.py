@@ -88,7 +88,10 @@ def test_killed_between_two_stages(stage: StageName, tmp_path: Path) -> None:
     assert said.count("done already") == STAGES.index(stage) + 1
 
 
-def test_a_verdict_is_not_repeated_unless_asked_for(tmp_path: Path) -> None:
+def test_a_verdict_is_not_repeated_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The journal's own clock has milliseconds, and a quick machine is through before the next one.
+    seconds = iter(range(60))
+    monkeypatch.setattr("persona_training.weekly.journal.now", lambda: f"2026-11-23T04:30:{next(seconds):02}.000Z")
     stages = fakes(gate=["fail", "pass"])
     for _ in range(2):
         outcome, _ = carry_on(stages, tmp_path)
