@@ -6,12 +6,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import pytest
 from fastapi import FastAPI
 from memory_service.api import include_routers
@@ -21,11 +23,15 @@ from memory_service.embedded import EmbeddedPostgres
 from memory_service.schema import migrate
 from memory_service.settings import Settings
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from starlette.routing import BaseRoute
 
 T = TypeVar("T")
 Post = Callable[..., Awaitable[dict[str, Any]]]
+
+# The same examples every time, and no limit on how long one takes: a busy machine is no failure. Who wants others asks for
+# them: `pytest --hypothesis-profile=default`.
+hypothesis.settings.load_profile("ci")
 
 # Tests make and drop whole databases; nothing in them must survive a crash of the machine.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -38,6 +44,15 @@ def no_settings_of_the_operator() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("LLM_", "OPENAI_", "AZURE_OPENAI_", "API_KEY", "ENCRYPTION_", "CORS_")):
                 patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_busy_machine_is_no_failure() -> Iterator[None]:
+    """What gives up after some seconds, so that callers are not kept waiting, waits here as long as it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memory_service.db._WAIT_SECONDS", 120.0)
+        patch.setattr("memory_service.health._ANSWER_WITHIN_SECONDS", 120.0)
         yield
 
 
@@ -184,6 +199,61 @@ def tell(client: httpx.AsyncClient) -> Post:
         return _stored(await client.post("/interactions", json={**exchange, **fields}))
 
     return post
+
+
+@dataclass
+class Gate:
+    """Transactions that wait where a test wants them to wait."""
+
+    keeper: AsyncConnection
+
+    async def waiting(self, sessions: int = 1) -> None:
+        """Return once somebody waits at the gate, and so many sessions of the database wait, there or for each other."""
+        async with asyncio.timeout(200):
+            while not await self.keeper.scalar(_WAITING, {"sessions": sessions}):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def open(self) -> None:
+        """Let through whoever waits, and whoever comes."""
+        await self.keeper.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+Gates = Callable[[AsyncEngine, str], AbstractAsyncContextManager[Gate]]
+# Who holds this lock stops whatever passes the gate.
+_LOCK = 4711
+_PASS = f"""
+    CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock_shared({_LOCK}); RETURN coalesce(NEW, OLD); END $$
+"""
+_WAITING = text(
+    "SELECT count(*) >= :sessions AND count(*) FILTER (WHERE wait_event = 'advisory') > 0 FROM pg_stat_activity "
+    "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+@pytest.fixture
+def gate() -> Gates:
+    """Whatever fires a trigger waits until the gate is opened, or the block ends: `async with gate(superuser, "BEFORE …")`.
+
+    Between two that want each other's rows it settles who waits first. PostgreSQL looks for a deadlock once, a second after a
+    wait began: of two transactions it gives the one up whose wait closed the circle, if the other waits without looking.
+    """
+
+    @asynccontextmanager
+    async def held(engine: AsyncEngine, trigger: str) -> AsyncIterator[Gate]:
+        async with engine.begin() as connection:
+            await connection.execute(text(_PASS))
+            await connection.execute(text(f"CREATE TRIGGER gate {trigger} EXECUTE FUNCTION gate()"))
+        async with engine.connect() as keeper:
+            await keeper.execution_options(isolation_level="AUTOCOMMIT")
+            await keeper.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+            made = Gate(keeper)
+            yield made
+            await made.open()
+        async with engine.begin() as connection:
+            await connection.execute(text(f"DROP TRIGGER gate ON {trigger.split(' ON ')[1].split(maxsplit=1)[0]}"))
+
+    return held
 
 
 def _stored(response: httpx.Response) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def test_the_vectors_are_those_of_sentence_transformers(
     assert nearness(minilm, reference, texts).min() >= 0.9999
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), min_size=1, max_size=6))
 def test_any_texts_have_the_same_vectors_in_both(
     minilm: OnnxEmbedder, reference: SentenceTransformerEmbedder, texts: list[str]

@@ -48,7 +48,9 @@ async def _asked(url: str, limit: int, pauses: list[float]) -> tuple[list[Any], 
     limit=st.integers(1, 40),
     pauses=st.lists(st.one_of(st.just(0.0), st.floats(0, 5), st.floats(0, 90)), min_size=1, max_size=60),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_a_bucket_does_what_the_definition_says(migrated_url: str, limit: int, pauses: list[float]) -> None:
     with ThreadPoolExecutor(1) as thread:
         answers, elapsed = thread.submit(asyncio.run, _asked(migrated_url, limit, pauses)).result()

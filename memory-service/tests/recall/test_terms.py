@@ -221,7 +221,9 @@ async def test_the_end_of_a_text_is_its_last_two_hundred_characters(database: Da
 
 
 @given(said=st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=80))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 async def test_whatever_is_said_its_terms_are_counted_and_whole(database: Database, said: str) -> None:
     terms = await terms_of(database, said)
     assert all(term and 1 <= times <= MOST for term, times in terms.items())
