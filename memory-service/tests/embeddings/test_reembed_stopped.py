@@ -4,9 +4,10 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,38 +15,13 @@ from memory_service.embeddings import reembedding
 from memory_service.embeddings.reembedding import AlreadyRunning, Reembedding
 from safetensors.numpy import load_file, save_file
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .moving import Hashing, Store, command, finished
 
 pytestmark = pytest.mark.parametrize("store", ["plain"], indirect=True)
 
-# Who holds this lock stops whatever passes the gate.
-_LOCK = 4711
-_GATE = f"""
-    CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_advisory_xact_lock_shared({_LOCK}); RETURN coalesce(NEW, OLD); END $$
-"""
-_WAITING = "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-
-
-@asynccontextmanager
-async def gate(store: Store, trigger: str) -> AsyncIterator[None]:
-    """Whatever fires `trigger` waits until the block ends."""
-    async with store.superuser.begin() as connection:
-        await connection.execute(text(_GATE))
-        await connection.execute(text(f"CREATE TRIGGER gate {trigger} EXECUTE FUNCTION gate()"))
-    async with store.superuser.connect() as holder:
-        await holder.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
-        yield
-        await holder.execute(text(f"SELECT pg_advisory_unlock({_LOCK})"))
-    async with store.superuser.begin() as connection:
-        await connection.execute(text(f"DROP TRIGGER gate ON {trigger.split(' ON ')[1].split(maxsplit=1)[0]}"))
-
-
-async def somebody_waits(store: Store) -> None:
-    async with asyncio.timeout(200):
-        while not await store.count(_WAITING):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+Gates = Callable[[AsyncEngine, str], AbstractAsyncContextManager[Any]]
 
 
 async def told(store: Store, number: int) -> None:
@@ -71,7 +47,7 @@ async def moved(store: Store, model: Hashing, *, clean: bool = False) -> Reembed
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_stopped_in_the_middle_it_goes_on_where_it_was(
-    store: Store, tmp_path: Path, original: Path, by: signal.Signals
+    store: Store, tmp_path: Path, original: Path, by: signal.Signals, gate: Gates
 ) -> None:
     await told(store, 150)
     if by == signal.SIGKILL:
@@ -81,9 +57,9 @@ async def test_stopped_in_the_middle_it_goes_on_where_it_was(
         assert "150 vectors of a (revision r1, 32 dimensions) will be deleted at the end" in said
         assert await store.count("embedding_models") == 1
     where = f"BEFORE INSERT ON embeddings FOR EACH ROW WHEN (NEW.document_id > {await third_batch(store)})"
-    async with gate(store, where):
+    async with gate(store.superuser, where) as held:
         stopped = command(store.url, tmp_path, model=str(original))
-        await somebody_waits(store)
+        await held.waiting()
         stopped.send_signal(by)
         said = await finished(stopped)
     assert stopped.returncode == {signal.SIGINT: 130, signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}[by]
@@ -101,12 +77,12 @@ async def test_stopped_in_the_middle_it_goes_on_where_it_was(
 
 
 async def test_killed_during_the_switch_and_during_the_deletion_a_later_run_finishes(
-    store: Store, tmp_path: Path, original: Path
+    store: Store, tmp_path: Path, original: Path, gate: Gates
 ) -> None:
     await told(store, 70)
-    async with gate(store, "BEFORE UPDATE ON embedding_models FOR EACH ROW"):
+    async with gate(store.superuser, "BEFORE UPDATE ON embedding_models FOR EACH ROW") as held:
         killed = command(store.url, tmp_path, "--keep-old", model=str(original))
-        await somebody_waits(store)
+        await held.waiting()
         killed.send_signal(signal.SIGKILL)
         await finished(killed)
         assert await store.vectors(str(original)) == 70
@@ -119,9 +95,9 @@ async def test_killed_during_the_switch_and_during_the_deletion_a_later_run_fini
     assert await store.count(f"embedding_models WHERE active AND name = '{original}'") == 1
 
     # A later run without --keep-old deletes what that one kept.
-    async with gate(store, "BEFORE DELETE ON embeddings FOR EACH ROW"):
+    async with gate(store.superuser, "BEFORE DELETE ON embeddings FOR EACH ROW") as held:
         killed = command(store.url, tmp_path, model=str(original))
-        await somebody_waits(store)
+        await held.waiting()
         killed.send_signal(signal.SIGKILL)
         said = await finished(killed)
         assert (
@@ -233,7 +209,7 @@ async def test_rows_that_wait_for_the_active_model_wait_on(store: Store) -> None
 
 
 async def test_a_switch_that_is_given_up_for_a_deletion_is_carried_out_again(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture, gate: Gates
 ) -> None:
     await told(store, 5)
     run = Reembedding(store.database, Hashing("b", 48))
@@ -244,13 +220,20 @@ async def test_a_switch_that_is_given_up_for_a_deletion_is_carried_out_again(
     await store.embedded()
     delete = "DELETE FROM {0} WHERE id IN (SELECT {1} FROM recall_documents ORDER BY id DESC LIMIT 2)"
     with caplog.at_level(logging.INFO):
-        async with store.superuser.begin() as deletion:
-            # The other way round than the switch goes, which marks exchanges first.
-            await deletion.execute(text(delete.format("memories", "memory_id")))
-            switching = asyncio.create_task(run.switch(model))
-            await somebody_waits(store)
-            await deletion.execute(text("DELETE FROM interactions WHERE input_text = 'gardens at last'"))
-        assert await switching == 0
+        # The switch has marked the exchange and not yet the memory; the deletion waits for the exchange first.
+        async with gate(store.superuser, "BEFORE UPDATE ON memories FOR EACH STATEMENT") as held:
+            async with store.superuser.begin() as deletion:
+                await deletion.execute(text("SET LOCAL deadlock_timeout = '1min'"))  # so the switch is given up
+                # The other way round than the switch goes, which marks exchanges first.
+                await deletion.execute(text(delete.format("memories", "memory_id")))
+                switching = asyncio.create_task(run.switch(model))
+                await held.waiting()
+                exchange = text("DELETE FROM interactions WHERE input_text = 'gardens at last'")
+                deleting = asyncio.create_task(deletion.execute(exchange))
+                await held.waiting(2)
+                await held.open()
+                await deleting
+            assert await switching == 0
     assert "gave a transaction up for another one; it is carried out again" in caplog.text
     assert "deadlock detected" in caplog.text
     assert await store.count("embedding_models WHERE active AND name = 'b'") == 1
