@@ -21,18 +21,21 @@ from sqlalchemy import Select, func, insert, select, text
 
 @dataclass
 class TinyEmbedder:
-    """Counts calls, refuses texts with "poison", and may wait before each call or before it is loaded."""
+    """Counts calls, refuses texts with "poison", and waits until it is let in each call, and to be loaded."""
 
     name: str = "tiny"
     revision: str = "r1"
     dimension: int = 2
-    wait_seconds: float = 0.0
+    let: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
+    busy: bool = False
     calls: list[list[str]] = field(default_factory=list)
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        self.busy = True
         self.calls.append(list(texts))
-        time.sleep(self.wait_seconds)
+        assert self.let.wait(200)
+        self.busy = False
         if any("poison" in one for one in texts):
             raise ValueError("cannot embed poison")
         return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
@@ -48,28 +51,34 @@ class Bench:
 
 
 @asynccontextmanager
-async def working(url: str, database: Database, model: TinyEmbedder, *, loaded: bool = True) -> AsyncIterator[Bench]:
-    """A worker that runs for the length of the block."""
+async def working(
+    url: str, database: Database, model: TinyEmbedder, *, loaded: bool = True, let: bool = True, started: bool = True
+) -> AsyncIterator[Bench]:
+    """A worker that runs for the length of the block, or from its `start` on. It heals by itself whenever a minute begins."""
 
     def load() -> TinyEmbedder:
-        model.gate.wait(30)
+        assert model.gate.wait(200)
         return model
 
     if loaded:
         model.gate.set()
+    if let:
+        model.let.set()
     embedder = BackgroundEmbedder("tiny", load, database)
     worker = Worker(url, database, embedder)
     embedder.start()
-    worker.start()
+    if started:
+        worker.start()
     try:
         yield Bench(worker, embedder, model)
     finally:
         await worker.close()
         await embedder.close()
         model.gate.set()
+        model.let.set()
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Return once `true` is; fail when it does not come."""
     deadline = time.monotonic() + seconds
     while not await true():

@@ -1,6 +1,9 @@
 """Typed memories get their vectors like exchanges: from jobs, by healing, and without harm when they are gone."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +15,8 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .bench import TinyEmbedder, embedded, jobs, memory_statuses, remember, statuses, store, until, working
+
+Gates = Callable[[AsyncEngine, str], AbstractAsyncContextManager[Any]]
 
 _A_MODEL = text("INSERT INTO embedding_models (name, revision, dimension) VALUES ('tiny', '1', 2) RETURNING id")
 _WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
@@ -58,9 +63,10 @@ async def test_pending_memories_are_healed(migrated_url: str, database: Database
     await remember(database, "ana", ["likes: rain"], enqueue=False)
     await store(database, "ana", ["hola"], enqueue=False)
     await remember(database, "bea", ["likes: snow"], enqueue=False)
-    async with working(migrated_url, database, TinyEmbedder()) as bench:
+    async with working(migrated_url, database, TinyEmbedder(), started=False) as bench:
         await bench.embedder.decided()
         assert await bench.worker.heal() == 3
+        bench.worker.start()
         await until(lambda: _no_jobs(database))
         assert await memory_statuses(database, "ana") == await memory_statuses(database, "bea") == ["done"]
         assert await statuses(database, "ana") == ["done"]
@@ -68,9 +74,8 @@ async def test_pending_memories_are_healed(migrated_url: str, database: Database
 
 
 async def test_jobs_of_exchanges_do_not_keep_memories_from_being_healed(migrated_url: str, database: Database) -> None:
-    async with working(migrated_url, database, TinyEmbedder()) as bench:
+    async with working(migrated_url, database, TinyEmbedder(), started=False) as bench:
         await bench.embedder.decided()
-        await bench.worker.close()
         await store(database, "ana", ["hola"])
         await remember(database, "ana", ["likes: rain"], enqueue=False)
         assert await bench.worker.heal() == 1
@@ -80,10 +85,11 @@ async def test_memories_erased_in_the_meantime_are_no_error(migrated_url: str, d
     """Before the worker reads them, and while the model is at work on them."""
     early, late, kept = await remember(database, "ana", ["early", "late", "kept"])
     await _erase(database, early)
-    model = TinyEmbedder(wait_seconds=0.5)
-    async with working(migrated_url, database, model):
+    model = TinyEmbedder()
+    async with working(migrated_url, database, model, let=False):
         await until(lambda: _called(model))
         await _erase(database, late)
+        model.let.set()
         await until(lambda: _no_jobs(database))
     assert [sorted(call) for call in model.calls] == [["kept", "late"]]
     assert await embedded(database, "ana") == {kept}
@@ -105,18 +111,21 @@ async def test_storing_and_erasing_at_once_do_not_wait_for_each_other(database: 
 
 
 async def test_a_batch_given_up_for_another_transaction_is_stored_later(
-    migrated_url: str, database: Database, superuser: AsyncEngine
+    migrated_url: str, database: Database, superuser: AsyncEngine, gate: Gates
 ) -> None:
     (one,) = await remember(database, "ana", ["likes: rain"])
-    async with superuser.begin() as other, working(migrated_url, database, TinyEmbedder()):
+    # The worker has the memory and not yet its document; the other waits for the memory first.
+    async with gate(superuser, "BEFORE INSERT ON embeddings FOR EACH STATEMENT") as held, superuser.begin() as other:
         await other.execute(text("SET LOCAL deadlock_timeout = '1min'"))  # so the worker is the one given up
         await other.execute(text("SELECT FROM recall_documents FOR UPDATE"))
-        async with superuser.connect() as watch:
-            while not await watch.scalar(_WAITING):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        await other.execute(text("UPDATE memories SET confidence = 0.5"))
-        await other.commit()
-        await until(lambda: _no_jobs(database))
+        async with working(migrated_url, database, TinyEmbedder()):
+            await held.waiting()
+            changing = asyncio.create_task(other.execute(text("UPDATE memories SET confidence = 0.5")))
+            await held.waiting(2)
+            await held.open()
+            await changing
+            await other.commit()
+            await until(lambda: _no_jobs(database))
     assert await embedded(database, "ana") == {one}
     async with database.unowned() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM pgqueuer_log WHERE status = 'exception'")) == 0
