@@ -16,6 +16,7 @@ from memory_service.db import Database
 from memory_service.embeddings.background import Load
 from memory_service.embeddings.embedder import Embedder
 from memory_service.embeddings.loading import load
+from memory_service.recall import service as recall_service
 from memory_service.settings import Settings
 from sqlalchemy import text
 
@@ -68,7 +69,7 @@ class Caller:
 
     async def embedded(self) -> None:
         """Wait until nothing is pending."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while await self._pending():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
@@ -91,8 +92,9 @@ class Caller:
 
 
 @pytest.fixture
-def service(migrated_url: str, tmp_path: Path) -> Service:
-    """Starts a service of an owner: `async with service("ana") as caller`."""
+def service(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Starts a service of an owner: `async with service("ana") as caller`. It waits for its model as long as that takes."""
+    monkeypatch.setattr(recall_service, "_EMBED_WITHIN_SECONDS", 120.0)
 
     @asynccontextmanager
     async def start(
@@ -110,7 +112,7 @@ def service(migrated_url: str, tmp_path: Path) -> Service:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8820", timeout=30) as http,
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8820", timeout=120) as http,
         ):
             if ready:
                 await app.state.embedder.decided()

@@ -1,7 +1,7 @@
 """A question put better by a language model before memories are searched with it."""
 
+import asyncio
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,12 +72,11 @@ async def test_a_server_in_trouble(service: Service, owner: str, server: StandIn
 
 
 async def test_a_late_answer_is_not_waited_for(service: Service, owner: str, server: StandIn) -> None:
-    server.fail("hang", seconds=10)
+    server.fail("hang", seconds=200)
     async with service(owner, worker=False, **rewriting(server, recall_rewrite_seconds=0.2)) as caller:
         await caller.tell("luna", "El gato duerme.")
-        begun = time.monotonic()
-        found = await caller.recall("luna", QUESTION)
-        assert time.monotonic() - begun < 3
+        async with asyncio.timeout(100):
+            found = await caller.recall("luna", QUESTION)
         assert found["note"] == "se buscó la pregunta tal cual: el modelo de lenguaje no contestó a tiempo"
         assert len(found["hits"]) == 1
 

@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,44 @@ from .conftest import Service
 
 CATS = ["El gato duerme.", "El gato come.", "El gato corre.", "El gato se llama Copérnico."]
 QUESTION = "¿Qué hace el gato?"
+RUN = cross_encoder._RUN
 
 
 class Fake:
-    """Scores a text by its length; takes `seconds` for each run, and fails on a text with `bad` in it."""
+    """Scores a text by its length, and fails on a text with `bad` in it. A run after the `quick` ones says so and is held."""
 
-    def __init__(self, seconds: float = 0.0, bad: str = "\n") -> None:
-        self.seconds, self.bad, self.asked = seconds, bad, list[tuple[str, str]]()
+    def __init__(self, bad: str = "\n", quick: int = 1_000, slow: Callable[[], None] = lambda: None) -> None:
+        self.bad, self.quick, self.slow, self.asked = bad, quick, slow, list[tuple[str, str]]()
+        self.let = threading.Event()
 
     def score(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        time.sleep(self.seconds)
+        if len(self.asked) >= self.quick * RUN:
+            self.slow()
+            assert self.let.wait(200)
         if any(self.bad in text for text in texts):
             raise RuntimeError("out of memory")
         self.asked += [(question, text) for text in texts]
         return [float(len(text)) for text in texts]
+
+
+class Clock:
+    """`asyncio` for the module under test; how long a reading may take is over when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits: list[asyncio.Timeout] = []
+        monkeypatch.setattr(cross_encoder, "asyncio", self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    def timeout(self, _seconds: float) -> asyncio.Timeout:
+        self._limits.append(asyncio.timeout(None))
+        return self._limits[-1]
+
+    def run_out(self) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(lambda: self._limits[-1].reschedule(self._loop.time()))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> None:
@@ -59,23 +83,33 @@ def reading(number: int) -> Reading:
 
 
 async def test_what_is_not_read_in_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Fake(seconds=0.3))
-    async with reranking(seconds=0.5) as reranker:
+    model = Fake(quick=1, slow=Clock(monkeypatch).run_out)
+    use(monkeypatch, model)
+    async with reranking() as reranker:
         await reranker.decided()
-        begun = time.monotonic()
         outcome = await reranker.attempt(reading(30))
-        assert time.monotonic() - begun < 1.5
         assert outcome.cause == "slow"
         assert outcome.made == (1.0, 2.0, 3.0, 4.0)
+        model.let.set()
+
+
+async def test_no_run_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Fake()
+    use(monkeypatch, model)
+    Clock(monkeypatch)
+    async with reranking(seconds=0.0) as reranker:
+        await reranker.decided()
+        outcome = await reranker.attempt(reading(30))
+    assert (outcome.made, outcome.cause, model.asked) == ((), "slow", [])
 
 
 async def test_one_that_takes_too_long_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Fake(seconds=0.5))
+    model = Fake(quick=0)
+    use(monkeypatch, model)
     async with reranking(seconds=0.1) as reranker:
         await reranker.decided()
-        begun = time.monotonic()
         outcomes = await asyncio.gather(*[reranker.attempt(reading(30)) for _ in range(4)])
-        assert time.monotonic() - begun < 0.4
+        model.let.set()  # nobody has waited for it
         assert [(outcome.made, outcome.cause) for outcome in outcomes] == [((), "slow")] * 4
 
 
@@ -94,7 +128,7 @@ async def test_start_and_recall_do_not_wait_for_the_model(
     gate = threading.Event()
 
     def load(setting: str, threads: int) -> Scorer:
-        gate.wait(20)
+        gate.wait(200)
         raise CrossEncoderUnavailable(f"RERANK_MODEL={setting} is no folder on this machine.")
 
     monkeypatch.setattr(cross_encoder, "load", load)
@@ -115,7 +149,7 @@ async def test_start_and_recall_do_not_wait_for_the_model(
 
 async def until(http: Any, part: str, status: str) -> dict[str, Any]:
     """What /health says of `part` once it is so."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while True:
         checks = (await http.get("/health")).json()["checks"]
         if checks[part]["status"] == status:
@@ -157,11 +191,13 @@ async def test_the_first_ones_are_read_again_and_it_is_explained(
 async def test_a_slow_model_reorders_as_many_as_it_has_read(
     service: Service, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Fake(seconds=0.3))
-    async with service(owner, rerank_model="a-model", rerank_within_ms=500) as caller:
+    model = Fake(quick=1, slow=Clock(monkeypatch).run_out)
+    use(monkeypatch, model)
+    async with service(owner, rerank_model="a-model", rerank_within_ms=10_000) as caller:
         await until(caller.http, "reranker", "ok")
         await caller.tell_all("luna", [f"El gato {number} duerme." for number in range(12)])
         found = await caller.recall("luna", QUESTION, explain=True)
+        model.let.set()
         assert found["note"] == (
             "segunda lectura solo de los 4 primeros de 12: el modelo de RERANK_MODEL no acabó a tiempo"
         )

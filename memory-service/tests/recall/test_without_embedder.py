@@ -1,8 +1,7 @@
 """Recall goes on by words when the embedder is loading, failed, slow or refuses a text, and says so."""
 
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,18 +12,19 @@ from .conftest import Service, minilm
 
 
 class Slow:
-    """Passes for the model whose vectors are stored; answers questions late, or not at all."""
+    """Passes for the model whose vectors are stored; answers questions when it is let, or with an error."""
 
     name, dimension = "slow", 384
 
-    def __init__(self, seconds: float = 0.0, error: Exception | None = None) -> None:
-        self.seconds, self.error, self.revision = seconds, error, minilm().revision
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.revision = error, minilm().revision
+        self.let = threading.Event()
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         if kind == "question":
-            time.sleep(self.seconds)
             if self.error is not None:
                 raise self.error
+            self.let.wait(200)
         return np.full((len(texts), self.dimension), self.dimension**-0.5, np.float32)
 
 
@@ -36,7 +36,7 @@ async def test_while_the_model_loads(service: Service, owner: str) -> None:
     gate = threading.Event()
 
     def load() -> Embedder:
-        gate.wait(20)
+        gate.wait(200)
         return minilm()
 
     async with service(owner, load_embedder=load, ready=False) as caller:
@@ -63,23 +63,24 @@ async def test_when_there_is_no_model(service: Service, owner: str) -> None:
         assert "is no folder" in health.json()["checks"]["embedder"]["detail"]
 
 
-@pytest.mark.parametrize(
-    ("load", "says"),
-    [
-        (lambda: Slow(seconds=0.5), "tardó demasiado"),
-        (lambda: Slow(error=RuntimeError("out of memory")), "no hay modelo"),
-    ],
-)
-async def test_when_a_question_cannot_be_embedded(
-    service: Service, owner: str, monkeypatch: pytest.MonkeyPatch, load: Callable[[], Embedder], says: str
+async def test_a_question_whose_vector_takes_too_long_is_not_waited_for(
+    service: Service, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recall_service, "_EMBED_WITHIN_SECONDS", 0.1)
-    async with service(owner, load_embedder=load, worker=False) as caller:
+    slow = Slow()
+    async with service(owner, load_embedder=lambda: slow, worker=False) as caller:
         await caller.tell("luna", "Tengo un gato.")
-        begun = time.monotonic()
         found = await caller.recall("luna", "¿Qué gato?")
-        assert time.monotonic() - begun < 0.5
-        assert says in found["note"]
+        slow.let.set()  # only now can it answer
+        assert "tardó demasiado" in found["note"]
+        assert len(found["hits"]) == 1
+
+
+async def test_when_a_question_cannot_be_embedded(service: Service, owner: str) -> None:
+    async with service(owner, load_embedder=lambda: Slow(RuntimeError("out of memory")), worker=False) as caller:
+        await caller.tell("luna", "Tengo un gato.")
+        found = await caller.recall("luna", "¿Qué gato?")
+        assert "no hay modelo" in found["note"]
         assert len(found["hits"]) == 1
 
 
