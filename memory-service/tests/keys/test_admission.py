@@ -169,12 +169,15 @@ async def test_bursts_then_refusals(keyed: httpx.AsyncClient, make_key: Any) -> 
     assert [answer.headers.get("retry-after") for answer in answers[:3]] == [None] * 3
 
 
-async def test_who_waits_as_told_is_heard_again(keyed: httpx.AsyncClient, make_key: Any) -> None:
-    key, _ = await make_key(rate_limit=90)
-    answers = await asyncio.gather(*(keyed.get("/personas", headers=_bearer(key)) for _ in range(100)))
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert refused
-    await asyncio.sleep(int(refused[-1].headers["retry-after"]))
+async def test_who_waits_as_told_is_heard_again(
+    keyed: httpx.AsyncClient, superuser: AsyncEngine, make_key: Any
+) -> None:
+    key, record = await make_key(rate_limit=2)
+    *_, refused = [await keyed.get("/personas", headers=_bearer(key)) for _ in range(3)]
+    assert refused.status_code == 429
+    # Time passes for a bucket when its last refill moves into the past: the clock itself is PostgreSQL's.
+    wait = "UPDATE rate_limit_buckets SET refilled_at = refilled_at - make_interval(secs => :told) WHERE bucket = :key RETURNING 1"
+    assert await _one(superuser, wait, told=int(refused.headers["retry-after"]), key=str(record.id))
     assert (await keyed.get("/personas", headers=_bearer(key))).status_code == 200
 
 
@@ -308,9 +311,8 @@ async def test_without_a_database_nobody_is_let_in_or_refused(
     open_service: Any, headers: dict[str, Any], path: str
 ) -> None:
     async with open_service(AWAY, api_host="0.0.0.0", api_key=FIXED) as http:
-        started = time.monotonic()
-        answer = await http.get(path, headers=headers)
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(60):  # not as long as a connection may take
+            answer = await http.get(path, headers=headers)
         assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
         assert "/health" in answer.json()["detail"]
         assert (await http.get("/")).status_code == 200

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -17,6 +19,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+# Below what systems hand out by themselves (32768 and up on Linux): between its choice and its use, some commands later, no
+# connection of another process takes a port from here.
+PORTS = range(12_000, 20_000)
+# No proxy of the environment lies between, and a busy machine is no failure.
+HERE: dict[str, Any] = {"trust_env": False, "timeout": 60}
 
 GENERATED = re.compile(r"""API KEY GENERATED SUCCESSFULLY
 API Key \(SAVE THIS - IT WILL NOT BE SHOWN AGAIN\):
@@ -33,17 +41,26 @@ Rate Limit:
 """)
 
 
+def free_port() -> int:
+    """A port nobody listens on."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail(f"a hundred ports of {PORTS} are taken")
+
+
 @pytest.fixture
 def environment(open_folder: Path, owner: str) -> dict[str, str]:
     """Settings of a service with a folder of its own; `DATABASE_URL` empty means the embedded database there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     folder = open_folder / f"keys-{uuid4().hex[:8]}"
     plain = {name: value for name, value in os.environ.items() if name not in {"API_HOST", "API_KEY", "DATABASE_URL"}}
     return plain | {
         "CASIOPY_DATA": str(folder),
-        "API_PORT": port,
+        "API_PORT": str(free_port()),
         "DEFAULT_OWNER": owner,
         "EMBEDDING_MODEL": "packaged:none",
         "WORKER_IN_PROCESS": "false",
@@ -58,7 +75,7 @@ def run_keys(environment: dict[str, str]) -> Command:
     def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "memory_service", "keys", *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=200, check=False
         )
 
     return run
@@ -128,17 +145,22 @@ def _serving(environment: dict[str, str]) -> Iterator[str]:
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sink, stderr=sink)
         try:
-            for _ in range(300):
+            deadline = time.monotonic() + 200
+            while not _answers(url):
                 assert process.poll() is None, log.read_text()
-                try:
-                    if httpx.get(f"{url}/health", timeout=5).is_success:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.1)
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", **HERE).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_keys_open_a_door_that_is_shut_without_them(run_keys: Command, environment: dict[str, str], owner: str) -> None:
@@ -146,7 +168,7 @@ def test_keys_open_a_door_that_is_shut_without_them(run_keys: Command, environme
     environment["API_HOST"] = "0.0.0.0"
     shut = subprocess.run(
         [sys.executable, "-m", "memory_service", "serve"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert shut.returncode == 1
     assert "casiopy keys generate OWNER" in shut.stderr
@@ -157,9 +179,10 @@ def test_keys_open_a_door_that_is_shut_without_them(run_keys: Command, environme
         assert second
 
         def status(key: str) -> int:
-            return httpx.get(f"{url}/api/v1/personas", headers={"Authorization": f"Bearer {key}"}).status_code
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.get(f"{url}/api/v1/personas", headers=headers, **HERE).status_code
 
-        assert httpx.get(f"{url}/api/v1/personas").status_code == 401
+        assert httpx.get(f"{url}/api/v1/personas", **HERE).status_code == 401
         assert (status(first["key"]), status(second["key"])) == (200, 200)
         assert run_keys("revoke", second["id"]).returncode == 0
         assert (status(first["key"]), status(second["key"])) == (200, 401)
