@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,7 +36,7 @@ async def test_it_loads_in_the_background_and_then_embeds(database: Database) ->
     gate = threading.Event()
 
     def load() -> Embedder:
-        gate.wait(10)
+        gate.wait(200)
         return Tiny()
 
     embedder = BackgroundEmbedder("tiny", load, database)
@@ -46,7 +45,7 @@ async def test_it_loads_in_the_background_and_then_embeds(database: Database) ->
     with pytest.raises(EmbedderNotReady, match="still loading"):
         await embedder.embed(["a"], "question")
     gate.set()
-    await asyncio.wait_for(embedder.decided(), 10)
+    await asyncio.wait_for(embedder.decided(), 60)
     health = embedder.health().model_dump()
     assert (health["status"], health["model"], health["dimension"]) == ("ok", "tiny", 2)
     assert embedder.model_id is not None
@@ -70,7 +69,7 @@ async def test_a_model_that_does_not_load_leaves_the_reason(database: Database, 
 
     embedder = BackgroundEmbedder("x", load, database)
     embedder.start()
-    await asyncio.wait_for(embedder.decided(), 10)
+    await asyncio.wait_for(embedder.decided(), 60)
     assert embedder.health().status == "failed"
     assert says in embedder.health().detail
     with pytest.raises(EmbedderNotReady, match=says):
@@ -79,16 +78,17 @@ async def test_a_model_that_does_not_load_leaves_the_reason(database: Database, 
 
 
 async def test_closing_does_not_wait_for_a_model_that_is_still_loading(database: Database) -> None:
-    gate = threading.Event()
+    begun, gate, ended = threading.Event(), threading.Event(), threading.Event()
 
     def load() -> Embedder:
-        gate.wait(30)
+        begun.set()
+        gate.wait(60)
+        ended.set()
         return Tiny()
 
     embedder = BackgroundEmbedder("tiny", load, database)
     embedder.start()
-    await asyncio.sleep(0.05)
-    begun = time.monotonic()
+    assert await asyncio.to_thread(begun.wait, 60)
     await embedder.close()
-    assert time.monotonic() - begun < 1
+    assert not ended.is_set()
     gate.set()

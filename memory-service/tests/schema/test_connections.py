@@ -36,7 +36,7 @@ async def test_connections_that_the_server_closed_are_replaced(database: Databas
     await _at_once(database, 3)
     async with superuser.connect() as server:
         await server.execute(_CLOSE)
-    deadline = asyncio.get_running_loop().time() + 10
+    deadline = asyncio.get_running_loop().time() + 60
     while not await _none_left(superuser):
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.02)
@@ -60,6 +60,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 async def test_only_a_connection_that_lay_idle_is_asked(
     database: Database, asked: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(db, "_ASK_AFTER_IDLE_SECONDS", 3600.0)
     await _at_once(database, 1)
     await _at_once(database, 1)
     assert asked == []
