@@ -308,7 +308,7 @@ def test_keep_makes_what_is_due_and_lets_the_database_rest_in_between(home: Path
         if line.rstrip().endswith("stopped"):
             break
     keeper.send_signal(signal.SIGTERM)
-    keeper.communicate(timeout=30)
+    keeper.communicate(timeout=120)
     assert [_only(home, kind).suffix for kind in ("hourly", "daily", "weekly")] == [".dump", ".dump", ".tar"], said
     assert not EmbeddedPostgres(home / "postgres").status().running
 

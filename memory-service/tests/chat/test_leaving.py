@@ -63,8 +63,13 @@ async def served(settings: Settings, url: str, model: SlowModel) -> AsyncIterato
         await running
 
 
+def _client(url: str) -> httpx.AsyncClient:
+    """No proxy of the environment lies between, and a busy machine is no failure."""
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=60)
+
+
 async def _eventually(look: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (found := await look()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return found
@@ -72,11 +77,11 @@ async def _eventually(look: Callable[[], Any]) -> Any:
 
 async def test_what_a_leaving_client_has_heard_is_stored_as_interrupted(settings: Settings, migrated_url: str) -> None:
     model = SlowModel()
-    async with served(settings, migrated_url, model) as url, httpx.AsyncClient(base_url=url) as http:
+    async with served(settings, migrated_url, model) as url, _client(url) as http:
         body = {"prompt": "Cuéntame algo", "session_id": "s1", "stream": True}
         async with http.stream("POST", "/chat", json=body) as answer:
             assert "Media" in await anext(answer.aiter_lines())
-        await asyncio.wait_for(model.stopped.wait(), 10)
+        await asyncio.wait_for(model.stopped.wait(), 60)
 
         async def stored() -> Any:
             return (await http.get("/interactions")).json()["items"]
@@ -92,10 +97,10 @@ async def test_a_client_that_leaves_before_the_first_word_stops_the_model(
     settings: Settings, migrated_url: str
 ) -> None:
     model = SlowModel()
-    async with served(settings, migrated_url, model) as url, httpx.AsyncClient(base_url=url) as http:
+    async with served(settings, migrated_url, model) as url, _client(url) as http:
         asking = asyncio.create_task(http.post("/chat", json={"prompt": "Cuéntame algo", "session_id": "s1"}))
-        await asyncio.wait_for(model.asked.wait(), 10)
+        await asyncio.wait_for(model.asked.wait(), 60)
         asking.cancel()
-        await asyncio.wait_for(model.stopped.wait(), 10)
+        await asyncio.wait_for(model.stopped.wait(), 60)
         assert (await http.get("/sessions")).json()["total"] == 0
         assert (await http.get("/interactions")).json()["total"] == 0

@@ -239,7 +239,7 @@ async def test_chat_has_it_written_by_the_worker_and_a_new_process_goes_on(
         for number in range(ENOUGH):
             said = {"message": f"dato {number}", "session_id": "s1"}
             assert (await http.post("/chat", json=said)).status_code == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await http.get("/sessions/s1/summary")).json()["summary"] != "Pues vale, mortal.":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     again = create_app(chat_settings, migrated_url)

@@ -37,7 +37,7 @@ async def test_a_store_moves_while_it_is_written_to_and_searched(store: Store) -
     # A worker under the old model stores nothing any more, and says what to do.
     before = await store.vectors("a")
     await store.tell("gardens too late")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while store.app.state.embedder.ready:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert await store.vectors("a") == before
