@@ -176,7 +176,8 @@ async def test_who_waits_as_told_is_heard_again(
     *_, refused = [await keyed.get("/personas", headers=_bearer(key)) for _ in range(3)]
     assert refused.status_code == 429
     # Time passes for a bucket when its last refill moves into the past: the clock itself is PostgreSQL's.
-    wait = "UPDATE rate_limit_buckets SET refilled_at = refilled_at - make_interval(secs => :told) WHERE bucket = :key RETURNING 1"
+    past = "UPDATE rate_limit_buckets SET refilled_at = refilled_at - make_interval(secs => :told)"
+    wait = f"{past} WHERE bucket = :key RETURNING 1"
     assert await _one(superuser, wait, told=int(refused.headers["retry-after"]), key=str(record.id))
     assert (await keyed.get("/personas", headers=_bearer(key))).status_code == 200
 
