@@ -25,6 +25,14 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_kept(path: Path) -> Any:
+    """What `write_json` left in a file that can be made anew; None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a file atomically: readers see the old or the new one, never half of either.
 

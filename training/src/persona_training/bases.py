@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_training.adapters import write_json
+from persona_training.adapters import read_kept, write_json
 from persona_training.errors import BaseModelError, StorageError
 from persona_training.hashing import sha256_files, sha256_json
 from persona_training.tiny.build import Progress, TinyRecipe, tiny_model
@@ -69,7 +68,8 @@ def _described(name: str, folder: Path, data_dir: Path) -> BaseModel:
 def _hash_once(weights: list[Path], cache: Path) -> str:
     """Hash the weights, or reuse the hash computed when the files had the same sizes and times (16 GB take a minute)."""
     stamp = sha256_json([(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in weights])
-    known = _hashes_in(cache)
+    kept = read_kept(cache)
+    known: dict[str, str] = kept if isinstance(kept, dict) else {}
     if stamp not in known:
         known[stamp] = sha256_files(weights)
         try:
@@ -80,12 +80,3 @@ def _hash_once(weights: list[Path], cache: Path) -> str:
             ) from error
         write_json(cache, known)
     return known[stamp]
-
-
-def _hashes_in(cache: Path) -> dict[str, str]:
-    """What was computed before; a file that cannot be read costs computing it again."""
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

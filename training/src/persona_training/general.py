@@ -16,13 +16,13 @@ from pathlib import Path
 
 import yaml
 
-from persona_training.adapters import write_json
+from persona_training.adapters import read_kept, write_json, write_text
 from persona_training.bases import BaseModel
 from persona_training.config import Recipe
 from persona_training.datasets import Dataset, load_dataset
 from persona_training.display import Display
 from persona_training.errors import DatasetError, StorageError
-from persona_training.generation import Sampling, TransformersReplier, load_transformers_replier
+from persona_training.generation import NoRoomError, Sampling, TransformersReplier, load_transformers_replier
 from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file, sha256_json
 from persona_training.messages import Message
@@ -82,15 +82,15 @@ def own_replies(base: BaseModel, recipe: Recipe, folder: Path) -> tuple[Dataset,
     key = sha256_json({"base": base.sha256, "4bit": recipe.load_in_4bit, "prompts": prompts, "sampling": sampling})
     path = folder / f"general-{key[:12]}.jsonl"
     seal = path.with_suffix(".json")
+    made_of = {"key": key, "base_sha256": base.sha256, "sampling": sampling}
     if path.is_file() and seal.is_file():
-        kept = json.loads(seal.read_text(encoding="utf-8"))
-        if kept["key"] == key and kept["sha256"] == sha256_file(path):
+        if read_kept(seal) == {**made_of, "sha256": sha256_file(path)}:
             return _read(path), f"kept in {path}"
         how = f"made anew: {path.name} was changed since"
     else:
         how = "made now, once per base and prompts"
     _write(path, _answered(base, recipe, prompts))
-    write_json(seal, {"key": key, "base_sha256": base.sha256, "sha256": sha256_file(path), "sampling": sampling})
+    write_json(seal, {**made_of, "sha256": sha256_file(path)})
     return _read(path), how
 
 
@@ -102,7 +102,7 @@ def _answered(base: BaseModel, recipe: Recipe, prompts: Sequence[str]) -> list[t
     try:
         replier = _replier(base, recipe)
         replies = replier.reply([[Message(role="user", content=prompt)] for prompt in prompts], SAMPLING, seed=0)
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, NoRoomError) as error:
         raise DatasetError(
             "The GPU has no room for the base's own replies to neutral prompts. Wait until it is free, or give "
             "--general-dataset FILE, or --general-share 0."
@@ -157,13 +157,11 @@ def _write(path: Path, told: Sequence[tuple[str, str]]) -> None:
         }
         for number, (prompt, reply) in enumerate(told)
     )
-    unfinished = path.with_suffix(".unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        unfinished.replace(path)
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}. Free some space or set CASIOPY_DATA.") from error
+        raise StorageError(f"Cannot write {path}: {error.strerror}. Point CASIOPY_DATA elsewhere.") from error
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _read(path: Path) -> Dataset:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TURN_OPENINGS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>")
 
 
+class NoRoomError(PersonaTrainingError):
+    """The GPU's memory is too small for what is asked of it at a time."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen.
@@ -123,11 +127,11 @@ class TransformersReplier:
         with torch.inference_mode(), self._room(len(examples)):
             forward: Any = self.model
             logits = forward(input_ids=ids, attention_mask=attention).logits
-        # The token at position t is foretold by the logits at t - 1; the sums are taken in float32 whatever the weights are.
-        targets = labels[:, 1:]
-        each = cross_entropy(
-            logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
-        ).sum(dim=1)
+            # The token at position t is foretold by the logits at t - 1; sums are taken in float32 whatever the weights are.
+            targets = labels[:, 1:]
+            each = cross_entropy(
+                logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
+            ).sum(dim=1)
         counts = (targets != IGNORED).sum(dim=1)
         if bool((counts == 0).any()):
             raise PersonaTrainingError("A text without a single token to foretell has no loss.")
@@ -142,7 +146,7 @@ class TransformersReplier:
         try:
             yield
         except torch.OutOfMemoryError as error:
-            raise PersonaTrainingError(
+            raise NoRoomError(
                 f"{rows} conversations with {self.name} at a time do not fit into this GPU's memory. Close what else uses it, "
                 "or deploy to Ollama under a tag and ask that: it serves a quantised model."
             ) from error

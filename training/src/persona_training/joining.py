@@ -30,6 +30,7 @@ from persona_training.adapters import (
     check_parent,
     finished_adapter,
     read_adapter,
+    read_kept,
     write_json,
 )
 from persona_training.bases import BaseModel, find_base
@@ -186,7 +187,7 @@ def merged_base(base: BaseModel, parents: Sequence[Path], dtype: torch.dtype, da
                 write_json(folder / MERGED_FILE, {**made_of, "sha256": find_base(str(folder), data_dir).sha256})
     except OSError as error:
         raise StorageError(f"Cannot write {folder}: {error.strerror}. Point CASIOPY_DATA elsewhere.") from error
-    if _sealed(folder) != {**made_of, "sha256": find_base(str(folder), data_dir).sha256}:
+    if read_kept(folder / MERGED_FILE) != {**made_of, "sha256": find_base(str(folder), data_dir).sha256}:
         raise AdapterError(
             f"The merged base in {folder} changed after it was written. Delete that folder and run again."
         )
@@ -200,13 +201,6 @@ def _merge_anew(base: BaseModel, parents: Sequence[Path], dtype: torch.dtype, fo
         if folder.exists():  # from a run that ended between naming and sealing it
             shutil.rmtree(folder)
         merged.replace(folder)
-
-
-def _sealed(folder: Path) -> object:
-    try:
-        return json.loads((folder / MERGED_FILE).read_text(encoding="utf-8"))
-    except ValueError:
-        return None
 
 
 def merge_to_folder(base: BaseModel, adapter: Path | None, out_dir: Path, skills: Sequence[Weighted] = ()) -> Path:

@@ -15,6 +15,7 @@ from persona_training.config import Recipe
 from persona_training.display import Display
 from persona_training.errors import DatasetError
 from persona_training.general import general_dataset, shipped_prompts
+from persona_training.generation import NoRoomError
 from persona_training.hashing import sha256_file
 from persona_training.settings import Settings
 from persona_training.testing import row, small_recipe, write_rows
@@ -70,6 +71,11 @@ def test_replies_are_made_once_and_kept(recipe: Recipe, settings: Settings, monk
     assert again == told
     assert "made anew" in words
     assert sha256_file(kept) == digest
+    kept.with_suffix(".json").write_text("{", encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(general, "_answered", lambda *_: told)
+        assert "made anew" in rows_and_words(recipe, settings)[1]
+    assert sorted(path.suffix for path in kept.parent.iterdir()) == [".json", ".jsonl"]
 
 
 def test_a_reply_that_ran_into_the_limit_ends_with_a_whole_sentence(
@@ -109,3 +115,15 @@ def test_a_share_of_zero_needs_no_rows(recipe: Recipe, settings: Settings, displ
     assert general_dataset(base, none, (), settings, display) is None
     with pytest.raises(DatasetError, match="add --general-share"):
         general_dataset(base, none, ("neutral.jsonl",), settings, display)
+
+
+def test_a_gpu_without_room_says_what_to_give_instead(
+    recipe: Recipe, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def reply(self, *_: object, **__: object) -> list[str]:
+            raise NoRoomError("32 conversations at a time do not fit")
+
+    monkeypatch.setattr(general, "_replier", lambda *_: Full())
+    with pytest.raises(DatasetError, match=r"no room for the base's own replies.*--general-share 0"):
+        rows_and_words(recipe, dataclasses.replace(settings, data_dir=tmp_path))
