@@ -18,8 +18,8 @@ from persona_training.adapters import write_json
 from persona_training.backends.backend import Step
 from persona_training.errors import StorageError
 
-# Readers call a running run dead after 30 s without a heartbeat; three missed ones fit in between.
-HEARTBEAT_SECONDS = 5.0
+# Readers call a running run dead after 30 s without a heartbeat; nine missed ones fit in between.
+HEARTBEAT_SECONDS = 3.0
 DEAD_AFTER_SECONDS = 30.0
 # Held on the disk while the run goes on and given back when it ends: a full disk then still takes the reason.
 BALLAST_BYTES = 64 << 10
@@ -198,7 +198,7 @@ class RunFolder:
         self.update(status=status, stage=status, message=message, waiting_for=None)
 
     def _heartbeat(self) -> None:
-        while not self._closed.wait(HEARTBEAT_SECONDS - 2):
+        while not self._closed.wait(HEARTBEAT_SECONDS):
             try:
                 self.update()
             except StorageError:

@@ -196,7 +196,7 @@ def test_a_run_is_not_resumed_on_a_changed_dataset(
 
 
 def test_the_heartbeat_goes_on_without_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("persona_training.run_folder.HEARTBEAT_SECONDS", 2.05)
+    monkeypatch.setattr("persona_training.run_folder.HEARTBEAT_SECONDS", 0.05)
     run, before = RunFolder(tmp_path / "run", "personality-20260101T000000"), set(threading.enumerate())
     run.open()
     first = json.loads((run.path / "run.json").read_text("utf-8"))["heartbeat_at"]
