@@ -9,6 +9,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from persona_training.errors import PersonaTrainingError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -31,10 +33,13 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Settings:
-        """Read the settings; an empty value counts as absent."""
+        """Read the settings; an empty value counts as absent.
+
+        Raises:
+            PersonaTrainingError: the `.env` cannot be read.
+        """
         root = root or project_root()
-        env_file = root / ".env"
-        chosen = {k: v for k, v in dotenv_values(env_file).items() if v} if env_file.is_file() else {}
+        chosen = _written_in(root / ".env")
         chosen.update({k: v for k, v in (os.environ if environ is None else environ).items() if v})
         return cls(
             data_dir=_folder(chosen.get("CASIOPY_DATA"), root / cls.data_dir),
@@ -43,6 +48,13 @@ class Settings:
             memory_service_url=chosen.get("MEMORY_SERVICE_URL", cls.memory_service_url).rstrip("/"),
             api_key=chosen.get("API_KEY"),
         )
+
+
+def _written_in(env_file: Path) -> dict[str, str]:
+    try:
+        return {k: v for k, v in dotenv_values(env_file).items() if v} if env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise PersonaTrainingError(f"{env_file} cannot be read ({error}). Save it as UTF-8.") from error
 
 
 def _folder(chosen: str | None, default: Path) -> Path:

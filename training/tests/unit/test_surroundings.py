@@ -31,6 +31,9 @@ def test_settings_come_from_the_environment_then_the_file_then_the_project(tmp_p
     assert settings.memory_service_url == "http://env"
     assert settings.data_dir == tmp_path / ".casiopy"
     assert settings.adapters_dir == tmp_path / "lora_adapters"
+    (tmp_path / ".env").write_bytes("API_KEY=año\n".encode("latin-1"))
+    with pytest.raises(PersonaTrainingError, match=r"\.env cannot be read .*UTF-8"):
+        Settings.from_env({}, tmp_path)
 
 
 def test_the_project_is_found_from_its_folders(tmp_path: Path) -> None:
