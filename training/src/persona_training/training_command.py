@@ -149,8 +149,13 @@ def train_preference(**given: Any) -> None:
 
 
 def _train(kind: str, given: dict[str, Any]) -> None:
+    if given["register_id"]:
+        _refuse_others(given, {"register_id"}, "--register tells the memory service about an adapter that is there")
+    elif given["resume_id"]:
+        _refuse_others(given, {"resume_id", "no_wait"}, "--resume continues the run exactly as it began")
     if not this_process().first:
-        follow()
+        if not given["register_id"] and not given["preflight_only"]:  # there a run begins, and has a share for each
+            follow()
         return
     settings = Settings.from_env()
     if given["output_dir"] is not None:
@@ -161,10 +166,9 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         _register(folder, read_adapter(folder), settings, display)
         return
     if given["resume_id"]:
-        _refuse_changes(given)
         result = resume(given["resume_id"], settings, display, wait=not given["no_wait"])
     elif given["preflight_only"]:
-        look(_request(kind, given, display), settings, display)
+        look(_request(kind, given, display), settings, display, wait=not given["no_wait"])
         display.fact("ready", "nothing is in the way; nothing was written. Leave out --preflight-only to train")
         return
     else:
@@ -241,12 +245,15 @@ def _default_config(kind: str, given: dict[str, Any], display: Display) -> Path:
     return found
 
 
-def _refuse_changes(given: dict[str, Any]) -> None:
-    kept = {"resume_id", "output_dir", "register_id", "no_wait"}
-    changed = sorted(name for name, value in given.items() if name not in kept and value not in (None, (), False))
-    if changed:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        raise click.UsageError(f"--resume continues the run exactly as it began; leave out {flags}.")
+def _refuse_others(given: dict[str, Any], kept: set[str], why: str) -> None:
+    """Refuse flags that would be ignored."""
+    ignored = [
+        knob.opts[0] if isinstance(knob, click.Option) else "the files"
+        for knob in click.get_current_context().command.params
+        if knob.name not in kept | {"output_dir"} and given[str(knob.name)] not in (None, (), False)
+    ]
+    if ignored:
+        raise click.UsageError(f"{why}; leave out {', '.join(ignored)}.")
 
 
 def conclude(result: RunResult, settings: Settings, display: Display) -> None:

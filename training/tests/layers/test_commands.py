@@ -71,7 +71,7 @@ def test_a_preference_run_takes_the_objective_of_its_dataset(
         (("train-episodic", "--half-life", "4"), "goes with --rebuild"),
         (("train-episodic", "--rebuild", "--week", "4"), "leave out --week"),
         (("train-episodic", "--rebuild", "--half-life", "0"), "not in the range"),
-        (("train-skill", "--resume", "x", "--name", "tarot"), "leave out --skill"),
+        (("train-skill", "--resume", "x", "--name", "tarot"), "leave out --name"),
         (("train-skill", "--resume", "nobody"), "No adapter 'nobody'"),
         (("train-skill", "--dataset", "skill", "--recipe", "PREFERENCE"), "this command trains a skill layer"),
         (("train-preference", "--dataset", "dpo", "--config", "SKILL"), "this command trains a preference layer"),

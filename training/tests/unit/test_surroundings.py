@@ -64,6 +64,9 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         (["train-personality", "--resume", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-personality", "--allow-personal-data", "  ", "--dataset", "x"], 2, "give a reason in words"),
         (["train-personality", "--resume", "x", "--seed", "3"], 2, "leave out --seed"),
+        (["train-personality", "--resume", "x", "--recipe", "y", "z.jsonl"], 2, "leave out the files, --recipe"),
+        (["train-personality", "--register", "x", "--resume", "y"], 2, "leave out --resume"),
+        (["train-episodic", "--register", "x", "--week", "3", "--no-wait"], 2, "leave out --no-wait, --week"),
         (["train-personality", "--register", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-episodic", "--week", "54", "--dataset", "x"], 2, "54"),
     ],
@@ -77,6 +80,17 @@ def test_commands_say_what_is_wrong(
     assert result.exit_code == code, result.output
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("asked", [["--preflight-only", "--dataset", "x"], ["--register", "personality-x"]])
+def test_where_no_run_begins_the_other_processes_wait_for_none(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = CliRunner().invoke(main, ["train-personality", *asked])
+    assert (result.exit_code, result.output) == (0, "")
 
 
 def test_a_base_that_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
