@@ -12,7 +12,7 @@ import pytest
 from persona_training.gguf_export.adapter import write_gguf_adapter
 from persona_training.gguf_export.architecture import GgufError
 from persona_training.gguf_export.quantisation import Quantisation
-from persona_training.gguf_export.writing import write_gguf
+from persona_training.gguf_export.writing import read_back, write_gguf
 from safetensors.torch import load_file, save_file
 
 Change = Callable[[dict[str, Any]], object]
@@ -106,3 +106,13 @@ def test_an_unmerged_adapter_beside_the_weights_is_noticed(folder: Path) -> None
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(GgufError, match="merge the adapters first"):
         write_gguf(folder, folder / "m.gguf", name="unmerged")
+
+
+def test_a_file_that_was_cut_short_is_named_wherever_it_ends(merged_model: Path, tmp_path: Path) -> None:
+    path = write_gguf(merged_model, tmp_path / "m.gguf", name="cut").path
+    whole = path.read_bytes()
+    assert read_back(path).size == len(whole)
+    for length in (0, 3, 24, *range(30, 3000, 61), len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(GgufError, match=r"no complete GGUF file.*Delete it"):
+            read_back(path)

@@ -115,7 +115,7 @@ def read_back(path: Path) -> WrittenGguf:
             eos_token=str(tokens.contents(_contents(reader, "tokenizer.ggml.eos_token_id"))),
             context_length=int(_contents(reader, f"{architecture}.context_length")),
         )
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, AttributeError) as error:
         raise GgufError(f"{path} is no complete GGUF file ({error}). Delete it; it is written again.") from error
 
 
