@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,22 @@ class Caller:
         answer = await self.http.post("/api/v1/memory/context", json={"user_id": user, "query": query} | fields)
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+
+@pytest.fixture
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All questions of a test are asked at the same moment.
+
+    Between two of them what was said grows older: the last of a score's six digits changes every two hundred seconds.
+    """
+
+    class Standing(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Standing":
+            return moment
+
+    moment = Standing.fromtimestamp(time.time(), UTC)
+    monkeypatch.setattr(recall_service, "datetime", Standing)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ async def tell_in_order(caller: Caller, texts: list[str], **fields: Any) -> list
     return told
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_the_budget_is_kept_and_told(service: Service, owner: str) -> None:
     async with service(owner) as caller:
         await caller.tell_all("luna", [f"Tengo {number} gatos en la casa de la playa." for number in range(8)])

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from memory_service.models import Memory, Persona
 from sqlalchemy import insert, update
 
@@ -165,6 +166,7 @@ async def test_without_a_model_memories_are_told_where_everything_fits(service: 
         )
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_the_same_question_has_the_same_answer(service: Service, owner: str) -> None:
     async with service(owner) as caller:
         for number in range(6):

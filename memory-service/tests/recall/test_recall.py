@@ -67,6 +67,7 @@ async def test_one_arm_alone_can_be_asked(service: Service, owner: str) -> None:
         assert "no pidió el brazo denso" in lexical[0]["explain"]["reason"]
 
 
+@pytest.mark.usefixtures("one_moment")
 async def test_the_same_question_has_the_same_answer(service: Service, owner: str) -> None:
     async with service(owner) as caller:
         await caller.tell_all("luna", LUNA)
