@@ -131,8 +131,10 @@ def told(answer: dict[str, Any]) -> list[Any]:
     said = []
     for one in hits:
         arms = [one["explain"]["dense"], one["explain"]["lexical"]]
-        scores = [arm and (arm["rank"], pytest.approx(arm["score"], rel=1e-6)) for arm in arms]
-        score = pytest.approx(one["relevance_score"], abs=2e-6)  # the stores are not asked at the same moment
+        # The stores are not asked at the same moment; and which texts a worker finds together is a matter of time: beside
+        # longer ones a text's vector may differ in its last digit.
+        scores = [arm and (arm["rank"], pytest.approx(arm["score"], abs=1e-5)) for arm in arms]
+        score = pytest.approx(one["relevance_score"], abs=1e-5)
         said.append((one["content"], score, one["explain"]["reason"], scores))
     return said
 
