@@ -282,8 +282,8 @@ async def test_a_small_viewer_is_searched_exactly(stores: tuple[Store, Store], h
         assert len(set(found) & set(store.exact("here", scope("large"), vector)[:100])) >= 99
 
 
-@pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("analyzed", [False, True])  # first both before anything is counted
 async def test_only_a_large_viewers_question_goes_through_the_index(
     stores: tuple[Store, Store], here: AsyncConnection, superuser: AsyncEngine, place: int, analyzed: bool
 ) -> None:
