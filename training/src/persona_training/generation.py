@@ -156,6 +156,11 @@ class TransformersReplier:
         if not messages or messages[-1]["role"] != "user":
             raise PersonaTrainingError("A conversation to answer must end with a user message.")
         limit = self.max_prompt_tokens - room
+        if limit < 1:
+            raise PersonaTrainingError(
+                f"{self.name} reads {self.max_prompt_tokens} tokens in all, which a reply of up to {room} would fill. "
+                "Ask for shorter replies."
+            )
         while True:
             text = self.tokenizer.apply_chat_template(as_dicts(messages), tokenize=False, add_generation_prompt=True)
             tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

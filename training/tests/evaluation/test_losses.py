@@ -7,7 +7,7 @@ import torch
 from persona_training.errors import PersonaTrainingError
 from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.losses import general_losses, persona_losses
-from persona_training.generation import TransformersReplier
+from persona_training.generation import Sampling, TransformersReplier
 from persona_training.messages import Message
 from persona_training.tiny.tokenizer import learn_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -92,3 +92,9 @@ def test_a_long_text_loses_its_beginning_and_no_texts_have_no_losses(model: Tran
 def test_a_text_without_anything_to_foretell(model: TransformersReplier) -> None:
     with pytest.raises(PersonaTrainingError, match="too short"):
         general_losses(model, [""])
+
+
+def test_a_reply_that_would_fill_the_context_is_refused(model: TransformersReplier) -> None:
+    asked = [[Message(role="user", content="hola")]]
+    with pytest.raises(PersonaTrainingError, match=f"a reply of up to {model.max_prompt_tokens} would fill"):
+        model.reply(asked, Sampling(temperature=0.0, max_new_tokens=model.max_prompt_tokens), seed=0)

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from persona_training.adapters import adapters_in, read_adapter
+from persona_training.backends.lora import check_target_modules
 from persona_training.bases import find_base
 from persona_training.errors import AdapterError, BaseModelError, StorageError
-from persona_training.models import load_base
+from persona_training.models import load_base, load_tokenizer
 from persona_training.run_folder import RunFolder, read_state
 from persona_training.run_manifest import resumed_request
+from persona_training.testing import small_recipe
 from persona_training.tiny.build import TinyRecipe, tiny_model
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -178,6 +180,23 @@ def damaged_base(folder: Path, change: Callable[[dict[str, torch.Tensor]], objec
 def test_a_base_that_is_not_whole_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match=message):
         load_base(damaged_base(tmp_path, change), torch.float32)
+
+
+def test_a_shape_that_is_none_is_refused(tmp_path: Path) -> None:
+    base = damaged_base(tmp_path, lambda weights: weights)
+    shape = json.loads((base / "config.json").read_text("utf-8"))
+    for change in ({"num_attention_heads": 0}, {"rope_parameters": {"rope_type": "llama3"}}):
+        (base / "config.json").write_text(json.dumps(shape | change), encoding="utf-8")
+        with pytest.raises(BaseModelError, match="cannot be loaded"):
+            check_target_modules(small_recipe(base), base)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": "1.0"}'])
+def test_a_damaged_tokenizer_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}', encoding="utf-8")
+    with pytest.raises(BaseModelError, match="No usable tokenizer"):
+        load_tokenizer(tmp_path)
 
 
 def test_a_whole_base_with_tied_embeddings_is_whole(tmp_path: Path) -> None:

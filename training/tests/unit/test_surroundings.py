@@ -69,6 +69,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         (["train-episodic", "--register", "x", "--week", "3", "--no-wait"], 2, "leave out --no-wait, --week"),
         (["train-personality", "--register", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-episodic", "--week", "54", "--dataset", "x"], 2, "54"),
+        (["tiny", "build", "--seed", "99999999999999999999"], 2, "is not in the range"),
     ],
 )
 def test_commands_say_what_is_wrong(

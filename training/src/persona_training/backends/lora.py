@@ -76,7 +76,7 @@ def check_target_modules(recipe: Recipe, folder: Path) -> None:
     try:
         with torch.device("meta"):
             model: PreTrainedModel = blank.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise BaseModelError(f"The base model in {folder} cannot be loaded: {error}") from error
     paths = [name for name, module in model.named_modules() if isinstance(module, ADAPTABLE)]
     known = sorted({path.rpartition(".")[2] for path in paths})

@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from persona_training.config import LARGEST_SEED
 from persona_training.settings import Settings
 
 
@@ -15,7 +16,9 @@ def tiny() -> None:
 
 
 @tiny.command()
-@click.option("--seed", type=int, help="Of its weights and its text; another seed is another model.")
+@click.option(
+    "--seed", type=click.IntRange(0, LARGEST_SEED), help="Of its weights and its text; another seed is another model."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Pre-training steps, instead of the default.")
 def build(seed: int | None, steps: int | None) -> None:
     """Build and pre-train it (about a minute of one core), or say where it already is."""
