@@ -192,7 +192,7 @@ def _replay_pins(prepared: Prepared) -> list[dict[str, Any]]:
     recipe, own = prepared.request.recipe, len(prepared.data.own.train)
     pins = []
     if prepared.data.replay is not None:
-        rows = replay_count(prepared.taught, recipe.replay_share, recipe.general_share)
+        rows = replay_count(own, recipe.replay_share, recipe.general_share)
         pins.append(_mixed("personality", prepared.data.replay, recipe.replay_share, rows))
     if prepared.data.rebuild is not None:
         share = 1 - recipe.replay_share - recipe.general_share
@@ -200,7 +200,7 @@ def _replay_pins(prepared: Prepared) -> list[dict[str, Any]]:
             _mixed("week", w.dataset, round(share * w.taken / own, 6), w.taken) for w in prepared.data.rebuild.older
         ]
     if prepared.data.general is not None:
-        rows = replay_count(prepared.taught, recipe.general_share, recipe.replay_share)
+        rows = replay_count(own, recipe.general_share, recipe.replay_share)
         origin = {"origin": "dataset" if prepared.request.general_dataset else "base"}
         pins.append({**_mixed("general", prepared.data.general, recipe.general_share, rows), **origin})
     return pins
