@@ -16,6 +16,15 @@ from running import Service, running_service
 settings.load_profile("ci")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_words() -> Iterator[None]:
+    """What is printed is read without colours and at its own width, whatever terminal this machine claims to have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """`casiopy serve` over an embedded database of its own."""
