@@ -80,6 +80,11 @@ class Shape:
     tied: bool
 
     @property
+    def parameters(self) -> int:
+        """All weights of the model."""
+        return self.linear + self.whole
+
+    @property
     def linear(self) -> int:
         """Weights of all decoder matrices."""
         return self.layers * sum(rows * columns for rows, columns in self.matrices.values())
@@ -89,16 +94,6 @@ class Shape:
         """Weights that are never quantised: embedding, head, norms, biases."""
         tables = (1 if self.tied else 2) * self.vocabulary * self.hidden
         return tables + self.layers * (self.norms + self.biases) + self.hidden
-
-
-def parameter_count(base_config: Mapping[str, Any]) -> int:
-    """Parameters of the model a transformers config describes.
-
-    Raises:
-        RecipeError: see `estimate`.
-    """
-    shape = read_shape(base_config)
-    return shape.linear + shape.whole
 
 
 def trainable_count(base_config: Mapping[str, Any], lora: Lora) -> int:
@@ -140,7 +135,7 @@ def estimate(base_config: Mapping[str, Any], recipe: Recipe, *, parents: int = 0
         # One matrix at a time is unpacked to be multiplied with.
         "framework": FRAMEWORK_BYTES + (size * largest if quantised else 0),
     }
-    weights = size * (shape.linear + shape.whole)
+    weights = size * shape.parameters
     host = weights + 4 * largest if parents else weights
     if quantised and not parents:
         host = min(weights, SHARD_BYTES)
@@ -159,17 +154,9 @@ def read_shape(base_config: Mapping[str, Any]) -> Shape:
             f"The memory of architecture {kind!r} cannot be estimated; known are {', '.join(ARCHITECTURES)}. "
             "Try it with --max-steps 2."
         )
+    figures = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
     try:
-        hidden, intermediate, heads, layers, vocabulary = (
-            int(base_config[name])
-            for name in (
-                "hidden_size",
-                "intermediate_size",
-                "num_attention_heads",
-                "num_hidden_layers",
-                "vocab_size",
-            )
-        )
+        hidden, intermediate, heads, layers, vocabulary = (int(base_config[name]) for name in figures)
     except KeyError as missing:
         raise RecipeError(f"The base model's config.json lacks {missing}: it is not complete.") from missing
     head = int(base_config.get("head_dim") or hidden // heads)

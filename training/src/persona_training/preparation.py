@@ -123,8 +123,7 @@ def prepare(request: Request, settings: Settings, display: Display) -> Prepared:
     withdrawn = withdrawn_exports(settings)
     dataset, rebuild = _data(request, settings, display, withdrawn or {})
     request = dataclasses.replace(request, recipe=_fitting(request.recipe, dataset, display))
-    recipe = request.recipe
-    week, skill = _week(request, dataset), _skill(request, dataset)
+    recipe, week, skill = request.recipe, _week(request, dataset), _skill(request, dataset)
     hardware = _hardware(recipe, display)
     base = _base(recipe, settings, display)
     parents = tuple(find_parents(recipe, request.parent, base, settings))

@@ -170,7 +170,10 @@ def test_packing_leaves_less_padding(job_with: Callable[..., Job]) -> None:
     shares = []
     for packing in (False, True):
         job = job_with(steps={"batch_size": 4, "gradient_accumulation": 6}, packing=packing)
-        shares.append(Conversations(replace(job, schedule=mixed), Process(0, 1), 0).padding_share)
+        found = Conversations(replace(job, schedule=mixed), Process(0, 1), 0)
+        steps = [found.step(index) for index in range(found.steps)]
+        computed = sum(batch["input_ids"].numel() for step in steps for batch in step.batches)
+        shares.append(1 - sum(step.tokens for step in steps) / computed)
     assert shares[1] < 0.1 < 0.2 < shares[0]
 
 

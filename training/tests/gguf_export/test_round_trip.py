@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from persona_training.gguf_export.architecture import from_gguf_order, read_shape, tensor_names, to_gguf_order
+from persona_training.gguf_export.architecture import read_shape, tensor_names, to_gguf_order
 from persona_training.gguf_export.quantisation import Quantisation
 from persona_training.gguf_export.vocabulary import SPLITS
 from persona_training.gguf_export.writing import write_gguf
@@ -44,7 +44,7 @@ def test_every_tensor_reads_back_as_the_weight_it_came_from(
         tensor = stored[theirs]
         read = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         original = weights[ours].float().numpy()
-        error = np.abs(from_gguf_order(ours, read.reshape(original.shape), shape) - original).max()
+        error = np.abs(read.reshape(original.shape) - to_gguf_order(ours, original, shape)).max()
         assert error <= WEIGHT_ERROR[quantisation], f"{ours}: {error}"
 
 
@@ -65,7 +65,7 @@ def test_the_row_order_of_q_matters(merged_model: Path) -> None:
     weight = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
     moved = to_gguf_order(name, weight, shape)
     assert not np.array_equal(moved, weight)
-    assert np.array_equal(from_gguf_order(name, moved, shape), weight)
+    assert np.array_equal(moved[0::2][:8], weight[:8])
     assert np.array_equal(moved[1], weight[8])  # head_dim 16: row 0 of the second half becomes row 1
 
 

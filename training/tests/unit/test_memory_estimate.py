@@ -11,13 +11,7 @@ from peft import LoraConfig, get_peft_model
 from persona_training.cards import card_bytes
 from persona_training.config import Lora, Recipe, Steps
 from persona_training.errors import RecipeError
-from persona_training.memory_estimate import (
-    Estimate,
-    estimate,
-    parameter_count,
-    read_shape,
-    trainable_count,
-)
+from persona_training.memory_estimate import Estimate, estimate, read_shape, trainable_count
 from transformers import AutoConfig, AutoModelForCausalLM
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -69,7 +63,7 @@ def recipe(rank: int = 32, length: int = 1024, **changes: Any) -> Recipe:
     ],
 )
 def test_parameters_are_counted_as_the_model_cards_give_them(base: dict[str, Any], count: int) -> None:
-    assert parameter_count(base) == count
+    assert read_shape(base).parameters == count
 
 
 @pytest.mark.parametrize(("rank", "count"), [(16, 41_943_040), (32, 83_886_080)])
@@ -195,7 +189,7 @@ def test_a_parent_is_merged_in_main_memory_before_quantising() -> None:
     four_bit = recipe(load_in_4bit=True, layer=2)
     alone, merged = estimate(QWEN3_4B, four_bit), estimate(QWEN3_4B, four_bit, parents=1)
     assert merged.total_bytes == alone.total_bytes
-    assert merged.host_bytes > 2 * parameter_count(QWEN3_4B) > alone.host_bytes
+    assert merged.host_bytes > 2 * read_shape(QWEN3_4B).parameters > alone.host_bytes
 
 
 def test_an_estimate_says_where_the_memory_goes() -> None:

@@ -98,16 +98,6 @@ class Conversations:
         return cast(tuple[Example, ...], tuple(self.job.schedule.examples))
 
     @property
-    def padding_share(self) -> float:
-        """Share of the computed tokens that are padding, over the whole run and one process, in [0, 1)."""
-        real = computed = 0
-        for rows in self._rows:
-            for group in parts(rows, self._height):
-                widths = [sum(example.length for example in row) for row in group]
-                real, computed = real + sum(widths), computed + len(group) * max(widths)
-        return 1 - real / computed
-
-    @property
     def _height(self) -> int:
         return 1 if self.single_row and self.job.recipe.packing else self.job.recipe.steps.batch_size
 

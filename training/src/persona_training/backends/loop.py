@@ -113,7 +113,6 @@ def arguments(job: Job) -> TrainingArguments:
     if not cuda and this_process().count > 1:
         # accelerate would say cpu:0, cpu:1 …, where torch cannot load a checkpoint to.
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-    evaluates = bool(job.val) and steps.eval_every > 0
     chosen = TrainingArguments(
         output_dir=str(checkpoints_folder(job.out_dir)),
         use_cpu=not cuda,
@@ -132,8 +131,7 @@ def arguments(job: Job) -> TrainingArguments:
         logging_strategy="steps",
         logging_steps=1,
         logging_nan_inf_filter=False,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=steps.eval_every if evaluates else None,
+        **_evaluations(job),
         save_strategy="steps",
         save_steps=steps.save_every,
         save_total_limit=None,  # `checkpoints.seal` drops older ones, and only after the new one is whole
@@ -143,12 +141,17 @@ def arguments(job: Job) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         seed=recipe.seed,
-        data_seed=recipe.seed,
     )
     if chosen.n_gpu > 1:
         # Started alone on a machine with several GPUs, the Trainer would spread batches over them in threads.
         chosen._n_gpu = 1
     return chosen
+
+
+def _evaluations(job: Job) -> dict[str, Any]:
+    """When held-out rows are looked at; after the last step `Watch` asks for it."""
+    every = job.recipe.steps.eval_every
+    return {"eval_strategy": "steps", "eval_steps": every} if job.val and every else {"eval_strategy": "no"}
 
 
 class _Steps(torch.utils.data.Dataset[Work]):

@@ -203,16 +203,6 @@ def to_gguf_order(name: str, weight: NDArray[np.float32], shape: ModelShape) -> 
     return np.ascontiguousarray(paired.reshape(rows, columns))
 
 
-def from_gguf_order(name: str, weight: NDArray[np.float32], shape: ModelShape) -> NDArray[np.float32]:
-    """The inverse of `to_gguf_order`, for reading a file back."""
-    heads = _rotated_heads(name, shape)
-    if heads is None:
-        return weight
-    rows, columns = weight.shape
-    halves = weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2)
-    return np.ascontiguousarray(halves.reshape(rows, columns))
-
-
 def _rotated_heads(name: str, shape: ModelShape) -> int | None:
     if shape.architecture != "llama":
         return None
