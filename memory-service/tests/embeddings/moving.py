@@ -120,4 +120,4 @@ def command(
 
 async def finished(process: subprocess.Popen[str]) -> str:
     """All that the command said."""
-    return (await asyncio.to_thread(process.communicate, timeout=90))[0]
+    return (await asyncio.to_thread(process.communicate, timeout=200))[0]
