@@ -39,7 +39,7 @@ def find_parents(recipe: Recipe, given: str | None, base: BaseModel, settings: S
     """The finished layer 1 that a layer 2 or 3 is trained on: the one given, else the newest on this base.
 
     Raises:
-        AdapterError: there is none, it is not a layer 1, is unfinished, changed, or belongs on another base.
+        AdapterError: there is none, it is not a layer 1, is unfinished, changed, belongs on another base, or lies elsewhere.
     """
     if recipe.layer == 1:
         return []
@@ -51,6 +51,12 @@ def find_parents(recipe: Recipe, given: str | None, base: BaseModel, settings: S
             raise AdapterError(
                 f"{manifest['adapter_id']} is layer {manifest['layer']}. Weeks, skills and preferences are trained on top "
                 "of layer 1, never on another week and never on each other: chained layers drift, siblings can be joined."
+            )
+        beside = folder.absolute().parent
+        if beside.resolve() != settings.adapters_dir.resolve():
+            raise AdapterError(
+                f"{manifest['adapter_id']} lies in {beside}, and a layer on it would lie in {settings.adapters_dir}: a stack's "
+                f"layers lie side by side, or nothing finds them. Give --output-dir {beside}, or copy that adapter over."
             )
         return adapter_chain(folder)
     for folder, manifest in adapters_in(settings.adapters_dir):

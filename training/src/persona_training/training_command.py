@@ -203,9 +203,8 @@ def _request(kind: str, given: dict[str, Any], display: Display) -> Request:
 
 def _recipe(kind: str, given: dict[str, Any], display: Display) -> Recipe:
     path = given["config"] or _default_config(kind, given, display)
-    card, why = choose_card(
-        path, given["card"], memory_for_next_run(given["device"] or "auto", Settings.from_env().data_dir)
-    )
+    device = given["device"] or read_recipe(path).device
+    card, why = choose_card(path, given["card"], memory_for_next_run(device, Settings.from_env().data_dir))
     if why:
         display.fact("card", why)
     recipe = read_recipe(path, card)

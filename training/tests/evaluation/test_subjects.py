@@ -288,3 +288,15 @@ def test_a_later_layer_finds_its_ground_beside_a_bad_folder(tmp_path: Path, caps
     found = find_parents(recipe, None, BaseModel("base", tmp_path, "c" * 64), Settings(adapters_dir=tmp_path))
     assert found == [tmp_path / "personality-20260101T000000"]
     assert "Passed over" in capsys.readouterr().err
+
+
+def test_a_layer_1_elsewhere_is_refused_before_a_layer_that_would_not_find_it(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    add(there, "personality-20260101T000000", 1)
+    recipe, base = small_recipe(tmp_path, layer=2), BaseModel("base", tmp_path, "c" * 64)
+    with pytest.raises(AdapterError, match=f"lies in {there}, .*Give --output-dir {there}"):
+        find_parents(recipe, str(there / "personality-20260101T000000"), base, Settings(adapters_dir=here))
+    here.symlink_to(there)
+    with pytest.raises(AdapterError, match=r"weights .* are gone"):  # found, and looked at further
+        find_parents(recipe, str(there / "personality-20260101T000000"), base, Settings(adapters_dir=here))

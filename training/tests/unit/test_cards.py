@@ -162,6 +162,25 @@ def test_the_choice_follows_what_was_asked_then_what_is_free(recipe_file: Path, 
         choose_card(plain, 8, None)
 
 
+def test_a_recipe_for_the_cpu_asks_no_gpu_for_its_memory(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe_file.write_text(yaml.safe_dump({**VALUES, "device": "cpu"}), encoding="utf-8")
+    asked: list[str] = []
+
+    def memory(device: str, _: Path) -> int | None:
+        asked.append(device)
+        return None if device == "cpu" else 1
+
+    monkeypatch.setattr("persona_training.training_command.memory_for_next_run", memory)
+    monkeypatch.setenv("EXPORTS_DIR", str(tmp_path))
+    for device in ([], ["--device", "cuda"]):
+        command = ["train-personality", "--recipe", str(recipe_file), "--dataset", "none", *device]
+        said = CliRunner().invoke(main, command).output
+        assert ("begins at a card of 8 GB" in " ".join(said.split())) == bool(device)
+    assert asked == ["cpu", "cuda"]
+
+
 @pytest.mark.parametrize(
     ("recipe", "card", "message"),
     [
