@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from persona_training.chat_template import Example, control_tokens, encode, holds_any
 from persona_training.config import Recipe
-from persona_training.messages import Message, without_system
+from persona_training.messages import Message, taught
 from persona_training.row_formats import Row
 
 if TYPE_CHECKING:
@@ -38,16 +38,6 @@ class Encoded:
             told += f", {self.with_control_tokens} left out because a message holds control tokens of the tokenizer"
         return told if self.divided or self.left_out else ""
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all examples."""
-        return sum(len(example.input_ids) for example in self.examples)
-
-    @property
-    def learned_share(self) -> float:
-        """Share of tokens the loss sees, in [0, 1]."""
-        return sum(example.learned for example in self.examples) / max(self.tokens, 1)
-
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], recipe: Recipe) -> Encoded:
     """Tokenise rows as the recipe says: system prompt kept or omitted, rows beyond `max_length` divided.
@@ -59,7 +49,7 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], recipe:
     examples: list[Example] = []
     divided = left_out = unsafe = 0
     for row in rows:
-        messages = list(row.messages) if recipe.system_prompt == "keep" else without_system(row.messages)
+        messages = taught(row.messages, recipe.system_prompt)
         runs, written = _without_control(messages, control)
         encoded = [_pieces(tokenizer, run, recipe.max_length) for run in runs]
         examples += (piece for pieces, _ in encoded for piece in pieces)

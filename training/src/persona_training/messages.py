@@ -26,3 +26,8 @@ def as_dicts(conversation: Conversation) -> list[dict[str, str]]:
 def without_system(conversation: Conversation) -> list[Message]:
     """The same conversation without its system message, for bases whose context is too small to carry one."""
     return [message for message in conversation if message["role"] != "system"]
+
+
+def taught(conversation: Conversation, system_prompt: str) -> list[Message]:
+    """The conversation as a recipe with this `system_prompt`, "keep" or "omit", reads it."""
+    return list(conversation) if system_prompt == "keep" else without_system(conversation)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from persona_training.chat_template import IGNORED, Example, control_tokens, encode, holds_any
 from persona_training.config import Recipe
 from persona_training.errors import DatasetError
-from persona_training.messages import Message, without_system
+from persona_training.messages import Message, taught
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,16 +58,6 @@ class PreferencePair:
         """Tokens of the longer one."""
         return max(self.chosen.length, self.rejected.length)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of both."""
-        return self.chosen.length + self.rejected.length
-
-    @property
-    def learned(self) -> int:
-        """Tokens the loss sees."""
-        return self.chosen.learned + self.rejected.learned
-
 
 @dataclass(frozen=True)
 class JudgedReply:
@@ -80,16 +70,6 @@ class JudgedReply:
     def length(self) -> int:
         """Tokens in all."""
         return self.example.length
-
-    @property
-    def tokens(self) -> int:
-        """Tokens in all."""
-        return self.example.length
-
-    @property
-    def learned(self) -> int:
-        """Tokens the loss sees."""
-        return self.example.learned
 
 
 @dataclass(frozen=True)
@@ -135,7 +115,7 @@ def encode_preferences(
     control = control_tokens(tokenizer)
     shortened = unsafe = 0
     for row in rows:
-        prompt = list(row.prompt) if recipe.system_prompt == "keep" else without_system(row.prompt)
+        prompt = taught(row.prompt, recipe.system_prompt)
         if holds_any(control, [*prompt, *_replies(row)]):
             unsafe += 1
             continue

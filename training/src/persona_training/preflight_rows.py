@@ -47,11 +47,10 @@ def check_row_count(prepared: Prepared) -> Check:
 
 def check_learned(prepared: Prepared) -> Check:
     """The share of tokens the loss sees, over everything the run will read."""
-    parts = Lessons(prepared.schedule.examples, "").conversations
-    tokens, learned = sum(part.length for part in parts), sum(part.learned for part in parts)
-    share = learned / max(tokens, 1)
-    found = f"{share:.0%} of {tokens} tokens are learned, the rest is read"
-    if not learned:
+    lessons = Lessons(prepared.schedule.examples, "")
+    share = lessons.learned_share
+    found = f"{share:.0%} of {lessons.tokens} tokens are learned, the rest is read"
+    if not share:
         return Check("loss mask", "fail", found, "No assistant text is left: raise max_length.")
     if share < LOW_LEARNED_SHARE:
         remedy = "Set system_prompt: omit, or shorten the prompt: most of the time goes into reading it."

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateError as JinjaError
 
 from persona_training.chat_template import encode
-from persona_training.config import Recipe
 from persona_training.findings import Check
 from persona_training.gguf_export.architecture import GgufError, read_shape
 from persona_training.gguf_export.template import read_chat_template
 from persona_training.gguf_export.vocabulary import read_vocabulary
-from persona_training.messages import Message, as_dicts, without_system
+from persona_training.messages import Message, as_dicts, taught
 from persona_training.ollama.modelfile import ollama_template
 from persona_training.plain_templates import replaced
 from persona_training.preparation import Prepared
@@ -37,7 +36,7 @@ def check_template(prepared: Prepared) -> Check:
     by = "Ollama's ChatML" if ollama_template(template) else "the GGUF's own template"
     rows = prepared.dataset.train[:COMPARED]
     for row in rows:
-        messages = _taught(row.messages, prepared.request.recipe)
+        messages = taught(row.messages, prepared.request.recipe.system_prompt)
         served = serving_tokens(tokenizer, template, messages, adds_bos)
         read = list(encode(tokenizer, messages).input_ids)
         if served is None or read[: len(served)] != served:
@@ -78,10 +77,6 @@ def serving_tokens(
         text = begin + text
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
-
-
-def _taught(messages: Sequence[Message], recipe: Recipe) -> list[Message]:
-    return list(messages) if recipe.system_prompt == "keep" else without_system(messages)
 
 
 def _difference(tokenizer: PreTrainedTokenizerBase, served: Sequence[int], read: Sequence[int]) -> str:

@@ -66,7 +66,7 @@ def _shared_options(command: F) -> F:
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
         click.option("--backend", type=click.Choice(list(BACKENDS)), help="Instead of the recipe's."),
-        click.option("--preflight-only", is_flag=True, help="Check everything a run would check, and write nothing."),
+        click.option("--preflight-only", is_flag=True, help="Check everything a run would check, and begin none."),
         click.option("--no-wait", is_flag=True, help="Exit with code 3 if another run has the device."),
         click.option(
             "--allow-personal-data",
@@ -169,7 +169,7 @@ def _train(kind: str, given: dict[str, Any]) -> None:
         result = resume(given["resume_id"], settings, display, wait=not given["no_wait"])
     elif given["preflight_only"]:
         look(_request(kind, given, display), settings, display, wait=not given["no_wait"])
-        display.fact("ready", "nothing is in the way; nothing was written. Leave out --preflight-only to train")
+        display.fact("ready", "nothing is in the way; no run was begun. Leave out --preflight-only to train")
         return
     else:
         result = train(_request(kind, given, display), settings, display, wait=not given["no_wait"])

@@ -109,7 +109,10 @@ def train(request: Request, settings: Settings, display: Display, wait: bool = T
 
 
 def look(request: Request, settings: Settings, display: Display, wait: bool = True) -> tuple[Prepared, list[Device]]:
-    """Everything that `train` does before its first step: prepare, check, and write nothing.
+    """Everything that `train` does before its first step: prepare and check.
+
+    Nothing is written but what the data folder keeps for every run: a base that is fetched or built, a merged one for 4
+    bits, neutral replies.
 
     Raises:
         PersonaTrainingError: as `train`.
