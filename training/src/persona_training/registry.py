@@ -52,7 +52,7 @@ def register(folder: Path, settings: Settings) -> str | None:
     try:
         with connect(settings.memory_service_url, settings.api_key, TIMEOUT_SECONDS) as client:
             response = client.post("/adapters", json=manifest, headers=once)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         return f"the memory service at {settings.memory_service_url} does not answer ({type(error).__name__})"
     if response.is_success:
         return None

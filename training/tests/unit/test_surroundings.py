@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from persona_training.backends import choose_backend
@@ -17,8 +18,10 @@ from persona_training.bases import find_base
 from persona_training.cli import commands, main
 from persona_training.errors import AdapterError, BaseModelError, PersonaTrainingError, RecipeError
 from persona_training.evaluation.service import MemoryService
+from persona_training.exporting.client import ExportClient
 from persona_training.hardware import choose_hardware
 from persona_training.hashing import sha256_file
+from persona_training.probes.service import PersonaSource
 from persona_training.registry import register, withdrawn_exports
 from persona_training.service_address import AddressError
 from persona_training.settings import Settings, project_root
@@ -174,6 +177,17 @@ def test_what_is_no_address_is_said_by_whoever_asks_the_service(url: str, adapte
     ):
         with pytest.raises(AddressError, match=r"no address of a service.* Try http://127"):
             ask()
+
+
+def test_an_answer_that_cannot_be_unpacked_is_no_traceback() -> None:
+    def garbled(request: httpx.Request) -> httpx.Response:
+        raise httpx.DecodingError("no gzip", request=request)
+
+    network = httpx.MockTransport(garbled)
+    with ExportClient("http://memory.test", transport=network) as exports:
+        pytest.raises(PersonaTrainingError, exports.create, {}).match("DecodingError")
+    with PersonaSource("http://memory.test", transport=network) as personas:
+        pytest.raises(PersonaTrainingError, personas.persona, "x").match("DecodingError")
 
 
 @pytest.mark.parametrize("key", ["clave-ñ", "two\nlines"])

@@ -98,7 +98,7 @@ class ExportClient:
                 f"The memory service does not answer at {self.url}. Start it with `casiopy serve` (or `make up`), "
                 "or name another address with --url or MEMORY_SERVICE_URL."
             ) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise BrokenOff(
                 f"The memory service at {self.url} broke off ({type(error).__name__}). Look at its log, then run the command "
                 "again: it goes on where it broke off."

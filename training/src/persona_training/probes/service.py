@@ -127,7 +127,7 @@ class PersonaSource:
     def _get(self, path: str, query: dict[str, str]) -> httpx.Response:
         try:
             response = self._http.get(path, params=query)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise ProbesError(
                 f"The memory service at {self.url} does not answer ({type(error).__name__}). Start it with `casiopy serve`, "
                 "name another with --url, or draft from a card alone: --card FILE without --persona."
