@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -184,10 +185,11 @@ def test_an_answer_that_cannot_be_unpacked_is_no_traceback() -> None:
         raise httpx.DecodingError("no gzip", request=request)
 
     network = httpx.MockTransport(garbled)
-    with ExportClient("http://memory.test", transport=network) as exports:
-        pytest.raises(PersonaTrainingError, exports.create, {}).match("DecodingError")
-    with PersonaSource("http://memory.test", transport=network) as personas:
-        pytest.raises(PersonaTrainingError, personas.persona, "x").match("DecodingError")
+    told = partial(pytest.raises, PersonaTrainingError, match="DecodingError")
+    with ExportClient("http://memory.test", transport=network) as exports, told():
+        exports.create({})
+    with PersonaSource("http://memory.test", transport=network) as personas, told():
+        personas.persona("x")
 
 
 @pytest.mark.parametrize("key", ["clave-ñ", "two\nlines"])
