@@ -149,6 +149,7 @@ def train_preference(**given: Any) -> None:
 
 
 def _train(kind: str, given: dict[str, Any]) -> None:
+    _require_utf8(given)
     if given["register_id"]:
         _refuse_others(given, {"register_id"}, "--register tells the memory service about an adapter that is there")
     elif given["resume_id"]:
@@ -242,6 +243,16 @@ def _default_config(kind: str, given: dict[str, Any], display: Display) -> Path:
         raise RecipeError(f"There is no {' or '.join(names)} in {CONFIGS}. Give --recipe.")
     display.fact("recipe", f"{found.parent.name}/{found.name}: no --recipe given and {why}")
     return found
+
+
+def _require_utf8(given: dict[str, Any]) -> None:
+    """Refuse names and reasons that no manifest can hold."""
+    for value in given.values():
+        for one in value if isinstance(value, tuple) else (value,):
+            try:
+                str(one).encode()
+            except UnicodeEncodeError as error:
+                raise click.UsageError(f"{str(one)!r} is not UTF-8, so no manifest can name it. Rename it.") from error
 
 
 def _refuse_others(given: dict[str, Any], kept: set[str], why: str) -> None:

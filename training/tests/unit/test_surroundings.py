@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -73,6 +74,8 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         (["train-episodic", "--register", "x", "--week", "3", "--no-wait"], 2, "leave out --no-wait, --week"),
         (["train-personality", "--register", "personality-x"], 1, "No adapter 'personality-x'"),
         (["train-episodic", "--week", "54", "--dataset", "x"], 2, "54"),
+        (["train-personality", "--dataset", os.fsdecode(b"rows\xff.jsonl")], 2, "is not UTF-8"),
+        (["train-personality", "--dataset", "x", "--output-dir", os.fsdecode(b"out\xff")], 2, "is not UTF-8"),
         (["tiny", "build", "--seed", "99999999999999999999"], 2, "is not in the range"),
     ],
 )
