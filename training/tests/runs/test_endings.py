@@ -83,7 +83,7 @@ def begin(recipe: Recipe, rows: str, settings: Settings) -> Iterator[Callable[..
     yield start
     for process in processes:
         process.kill()
-        process.join(30)
+        process.join(200)
 
 
 def silent() -> Display:
@@ -91,7 +91,7 @@ def silent() -> Display:
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -126,7 +126,7 @@ def test_a_run_waits_its_turn_is_stopped_killed_and_comes_back(
         with pytest.raises(AdapterError, match=f"is queued in process {stopped.pid}"):
             resume(folder.name, settings, display)
         os.kill(stopped.pid, signal.SIGTERM)
-        stopped.join(30)
+        stopped.join(200)
         assert stopped.exitcode == 130
         state = json.loads((folder / "run.json").read_text("utf-8"))
         assert (state["status"], state["waiting_for"]) == ("interrupted", None)
@@ -136,7 +136,7 @@ def test_a_run_waits_its_turn_is_stopped_killed_and_comes_back(
         killed = begin()
         second = wait_until(lambda: the_run(settings, "queued"))
         killed.kill()
-        killed.join(30)
+        killed.join(200)
     for left in (folder, second):
         result = resume(left.name, settings, display)
         assert result.manifest["status"] == "finished"
@@ -164,7 +164,7 @@ def test_a_run_begins_when_the_one_before_it_ends(
     first = begin(hold_until_another_waits)
     wait_until(held.exists)
     result = train(Request(recipe, [rows]), settings, Display(Console(file=told, width=400)))
-    first.join(30)
+    first.join(200)
     assert first.exitcode == 0
     assert result.manifest["status"] == "finished"
     other = next(path for path in settings.adapters_dir.iterdir() if path != result.folder)
@@ -183,7 +183,7 @@ def test_stopped_while_it_is_checked_it_leaves_nothing(begin: Callable[..., Any]
         preflight.check_repeats = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # type: ignore[assignment]
 
     process = begin(stop_at_the_repeats)
-    process.join(60)
+    process.join(200)
     assert process.exitcode == -signal.SIGTERM
     assert not settings.adapters_dir.exists()
 
@@ -200,7 +200,7 @@ def test_a_disk_that_takes_no_more_is_told_and_the_run_resumes(
     largest: int, stage: str, told: str, begin: Callable[..., Any], settings: Settings, display: Display
 ) -> None:
     process = begin(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)))
-    process.join(60)
+    process.join(200)
     assert process.exitcode == 1, stage
     error = (settings.data_dir / "error").read_text("utf-8")
     assert error.startswith("StorageError")
@@ -294,7 +294,7 @@ def test_two_who_resume_one_run_do_not_meet(
         killed = begin()
         folder = wait_until(lambda: the_run(settings, "queued"))
         killed.kill()
-        killed.join(30)
+        killed.join(200)
     check = training_run.check_unchanged
 
     def files() -> dict[str, bytes]:
