@@ -48,6 +48,9 @@ class Service:
     environment: dict[str, str]
 
 
+# Until a service answers, or has ended: some seconds, and a minute where the machine is slow and busy.
+_STARTING_SECONDS = 200
+
 # What an operator may have set: the tests bring their own model and keys, or none.
 _OF_THE_OPERATOR = (
     "API_KEY",
@@ -95,11 +98,12 @@ def running_service(folder: Path, **settings: str) -> Iterator[Service]:
             yield Service(url, environment)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(_STARTING_SECONDS)
 
 
 def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(600):
+    until = time.monotonic() + _STARTING_SECONDS
+    while time.monotonic() < until:
         assert process.poll() is None, log.read_text()
         try:
             if httpx.get(f"{url}/health", timeout=5).is_success:
@@ -107,4 +111,4 @@ def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise AssertionError(f"no answer within a minute:\n{log.read_text()}")
+    raise AssertionError(f"no answer within {_STARTING_SECONDS} s:\n{log.read_text()}")
