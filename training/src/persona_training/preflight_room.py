@@ -30,7 +30,7 @@ def check_memory(prepared: Prepared, device_in_use: bool) -> Check:
     recipe, device = prepared.request.recipe, prepared.hardware.device
     counted = dataclasses.replace(recipe, device=device.type, dtype=prepared.hardware.dtype_name)
     try:
-        needed = estimate(_config(prepared), counted, parents=len(prepared.parents))
+        needed = estimate(_config(prepared), counted, parents=len(prepared.to_merge))
     except RecipeError as error:
         return Check("memory", "note", error.message, "A run of two steps shows whether it fits: --max-steps 2.")
     free, whose = _free(device.type, device_in_use)
@@ -39,6 +39,10 @@ def check_memory(prepared: Prepared, device_in_use: bool) -> Check:
         return Check("memory", "fail", found, _lower(prepared))
     if needed.total_bytes > free * USABLE_SHARE:
         return Check("memory", "note", f"{found}: it may just fit", _lower(prepared))
+    main, _ = _free("cpu", device_in_use)
+    if device.type == "cuda" and needed.host_bytes > main:
+        loading = f"loading takes {needed.host_bytes / 1e9:.1f} GB of main memory, {main / 1e9:.1f} GB are available"
+        return Check("memory", "note", f"{found}; {loading}", "Close other programs, or the system may end the run.")
     return Check("memory", "ok", found)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from persona_training import preflight_room
 from persona_training.bases import BaseModel
@@ -146,6 +147,18 @@ def test_memory_is_held_against_what_the_device_has(
         check = check_memory(prepared, in_use)
         assert check.level == level
         assert bool(check.remedy) == (level != "ok")
+
+
+def test_main_memory_that_a_base_is_loaded_into_is_looked_at_too(
+    base: BaseModel, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = from_rows(base, settings, rows_about(20))
+    on_gpu = dataclasses.replace(prepared, hardware=dataclasses.replace(prepared.hardware, device=torch.device("cuda")))
+    for available, level in ((1 << 40, "ok"), (1, "note")):
+        room = {"cuda": (1 << 40, "free"), "cpu": (available, "available")}
+        monkeypatch.setattr(preflight_room, "_free", lambda device, _, room=room: room[device])
+        check = check_memory(on_gpu, False)
+        assert (check.level, "GB of main memory" in check.found) == (level, level == "note")
 
 
 def test_a_shape_nobody_knows_is_only_noted(base: BaseModel, settings: Settings, tmp_path: Path) -> None:
