@@ -21,7 +21,7 @@ from training_ways.work import Work, build_model
 
 def resume(work: Work, folder: Path) -> dict[str, Any]:
     """Largest difference between the weights of a run that was stopped half-way and resumed, and of one that was not."""
-    from persona_training.backends.hf import latest_checkpoint
+    from persona_training.backends.checkpoints import latest_checkpoint
 
     whole, stopped = folder / "whole", folder / "stopped"
     ours.run(work, whole)

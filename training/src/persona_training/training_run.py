@@ -224,7 +224,7 @@ def _run(
 
 def _learn(prepared: Prepared, folder: Path, checkpoint: Path | None, watch: _Watch) -> Outcome:
     from persona_training.backends import choose_backend
-    from persona_training.backends.hf import checkpoint_step
+    from persona_training.backends.checkpoints import checkpoint_step
 
     recipe = prepared.request.recipe
     backend = choose_backend(recipe.backend)

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 from persona_training.adapters import read_adapter
-from persona_training.backends.hf import latest_checkpoint
+from persona_training.backends.checkpoints import latest_checkpoint
 from persona_training.display import Display
 from persona_training.errors import AdapterError, DatasetError
 from persona_training.hashing import sha256_file

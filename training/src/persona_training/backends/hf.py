@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from persona_training.backends.backend import Job, Monitor, Outcome
 from persona_training.backends.batches import Conversations, Lessons
-from persona_training.backends.checkpoints import checkpoint_step, drop_incomplete, latest_checkpoint
+from persona_training.backends.checkpoints import drop_incomplete
 from persona_training.backends.early_stop import Best
 from persona_training.backends.loop import Loop, Loss, arguments, token_loss
 from persona_training.backends.lora import check_four_bit, with_adapter
@@ -21,8 +21,6 @@ from persona_training.backends.watch import Watch, require_finite_weights
 from persona_training.config import Recipe
 from persona_training.hardware import Hardware
 from persona_training.processes import Process, connect, leave, shared
-
-__all__ = ["TransformersBackend", "checkpoint_step", "latest_checkpoint"]
 
 # Attention implementations that keep several packed rows apart by their positions; others do so with one row at most.
 BLOCK_MASKS = ("sdpa", "eager")
