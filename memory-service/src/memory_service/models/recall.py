@@ -1,6 +1,6 @@
 """What recall searches: documents (an exchange or a typed memory each), their terms and their vectors.
 
-Documents and terms are made and kept by triggers (migration 0009): they are right whoever writes, edits or deletes.
+Documents and terms are made and kept by triggers (migrations 0009 and 0011): they are right whoever writes, edits or deletes.
 """
 
 from datetime import datetime
@@ -66,7 +66,7 @@ class RecallTerm(Base):
     """How often a document says a term, and how often its end does. `shelf`: the viewer's id, or '' for what is public."""
 
     __tablename__ = "recall_terms"
-    owner_id: Mapped[str] = owner_id_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(primary_key=True)  # an owner's because its document is
     shelf: Mapped[str] = mapped_column(primary_key=True)
     term: Mapped[str] = mapped_column(primary_key=True)
     document_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

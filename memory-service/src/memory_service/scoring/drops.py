@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from memory_service.scoring import lexicon
 from memory_service.scoring.exchange import Drop, Exchange, ScoringContext
@@ -138,10 +139,9 @@ def memory_block_echo(exchange: Exchange, context: ScoringContext, _markers: int
     block = lexicon.MEMORY_BLOCK.search(exchange.output_text)
     if block:
         return f"repeats the memory block: {block.group().strip()[:60]!r}"
-    said = words(exchange.output_text)
+    said = _runs(words(exchange.output_text))
     for name, source in (("memory block", context.memory_block), ("system prompt", context.system_prompt)):
-        # Ten words in a row: shorter overlaps are quotable facts ("directos martes, jueves y domingo a las 20:00").
-        if _shares_run(said, words(source), 10):
+        if said and not said.isdisjoint(_given_runs(source)):
             return f"recites ten words or more of the {name}"
     return None
 
@@ -205,11 +205,15 @@ def _flood(text: str) -> str | None:
     return None
 
 
-def _shares_run(said: list[str], source: list[str], length: int) -> bool:
-    if len(said) < length or len(source) < length:
-        return False
-    runs = {tuple(source[i : i + length]) for i in range(len(source) - length + 1)}
-    return any(tuple(said[i : i + length]) in runs for i in range(len(said) - length + 1))
+# Ten words in a row: shorter overlaps are quotable facts ("directos martes, jueves y domingo a las 20:00").
+def _runs(said: list[str]) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(said[i : i + 10]) for i in range(len(said) - 9))
+
+
+@lru_cache(maxsize=32)
+def _given_runs(source: str) -> frozenset[tuple[str, ...]]:
+    """What a persona is given hardly changes from one exchange to the next."""
+    return _runs(words(source))
 
 
 def _excuse(text: str, from_markers: float) -> float:
