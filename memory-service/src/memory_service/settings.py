@@ -5,7 +5,7 @@ The names are a contract with operators; `casiopy env-example` prints them as `.
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         le=64,
         description="CPU threads of the embedder. On two cores, two store a third more a second than one, and a recall takes "
         "as long.",
+    )
+    embedding_precision: Literal["auto", "f32"] = Field(
+        "auto",
+        description="auto: the embedder computes in 16 bits where the processor is faster at that (vectors at a cosine of "
+        "0.99997 and more to those of 32 bits), else in 32. f32: always in 32. /health says which.",
     )
     rerank_model: str | None = Field(
         None,

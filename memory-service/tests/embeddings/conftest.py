@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from memory_service.db import normal_url
 from memory_service.embeddings import loading, model_folder, sentence_transformer
-from memory_service.embeddings.onnx_model import OnnxEmbedder
+from memory_service.embeddings.openvino_model import OpenVinoEmbedder
 from memory_service.embeddings.sentence_transformer import SentenceTransformerEmbedder
 from memory_service.encryption.store import unlock
 from memory_service.settings import Settings
@@ -20,10 +20,18 @@ MINILM = "packaged:all-minilm-l6-v2"
 
 
 @pytest.fixture(scope="session")
-def minilm() -> OnnxEmbedder:
+def minilm() -> OpenVinoEmbedder:
     """The packaged model, as the service runs it."""
     loaded = loading.load(MINILM, 1)
-    assert isinstance(loaded, OnnxEmbedder)
+    assert isinstance(loaded, OpenVinoEmbedder)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def exact() -> OpenVinoEmbedder:
+    """The packaged model in 32 bits, whatever the processor."""
+    loaded = loading.load(MINILM, 1, "f32")
+    assert isinstance(loaded, OpenVinoEmbedder)
     return loaded
 
 

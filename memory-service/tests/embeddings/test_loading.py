@@ -14,7 +14,7 @@ import pytest
 from memory_service.embeddings import model_folder
 from memory_service.embeddings.embedder import EmbedderUnavailable, checked
 from memory_service.embeddings.loading import load
-from memory_service.embeddings.onnx_model import OnnxEmbedder
+from memory_service.embeddings.openvino_model import OpenVinoEmbedder
 from memory_service.embeddings.sentence_transformer import SentenceTransformerEmbedder
 
 
@@ -26,7 +26,7 @@ def folder() -> Path:
     return found
 
 
-def test_a_folder_with_the_same_files_is_the_same_model(minilm: OnnxEmbedder, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_with_the_same_files_is_the_same_model(minilm: OpenVinoEmbedder, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").symlink_to(folder)
     copied = load(str(tmp_path / "copy"), 1)
     assert (copied.revision, copied.dimension) == (minilm.revision, minilm.dimension)
@@ -35,7 +35,7 @@ def test_a_folder_with_the_same_files_is_the_same_model(minilm: OnnxEmbedder, fo
 def test_the_log_says_which_library_runs_the_model(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         load("packaged:all-minilm-l6-v2", 1)
-    assert "on ONNX Runtime" in caplog.text
+    assert "on OpenVINO" in caplog.text
 
 
 def test_what_is_not_understood_goes_to_sentence_transformers_and_says_so(
@@ -48,13 +48,13 @@ def test_what_is_not_understood_goes_to_sentence_transformers_and_says_so(
     with caplog.at_level(logging.INFO):
         loaded = load(str(copy), 1)
     assert isinstance(loaded, SentenceTransformerEmbedder)
-    assert "not ONNX Runtime: its pooling is max" in loaded.engine
+    assert "not OpenVINO: its pooling is max" in loaded.engine
     assert loaded.engine in caplog.text
     assert loaded.embed(["un gato"], "memory").shape == (1, 384)
 
 
 def test_a_model_fetched_before_runs_at_its_commit(
-    minilm: OnnxEmbedder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    minilm: OpenVinoEmbedder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
     repository = tmp_path / "models--sentence-transformers--all-MiniLM-L6-v2"
@@ -65,7 +65,7 @@ def test_a_model_fetched_before_runs_at_its_commit(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for setting in ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2"):
         loaded = load(setting, 1)
-        assert isinstance(loaded, OnnxEmbedder)
+        assert isinstance(loaded, OpenVinoEmbedder)
         assert (loaded.name, loaded.revision) == (setting, commit)
         assert loaded.embed(["un gato"], "memory") == pytest.approx(minilm.embed(["un gato"], "memory"))
 
@@ -105,13 +105,11 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         load("packaged:other", 1)
 
 
-def test_without_onnx_runtime_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else found(name))
     loaded = load("packaged:all-minilm-l6-v2", 1)
-    assert (
-        "onnxruntime is not installed. Install it with `pip install 'casiopy-memory-service[embed]'`" in loaded.engine
-    )
+    assert "openvino is not installed. Install it with `pip install 'casiopy-memory-service[embed]'`" in loaded.engine
 
 
 @pytest.mark.parametrize("vectors", [np.ones((1, 3), np.float32), np.full((2, 2), np.nan, np.float32)])
@@ -123,7 +121,7 @@ def test_vectors_that_break_the_promise_are_refused(vectors: np.ndarray) -> None
 def test_the_service_starts_and_embeds_without_the_heavy_libraries() -> None:
     program = (
         "import sys, memory_service.app\n"
-        "print(sorted({'torch', 'sklearn', 'sentence_transformers', 'onnxruntime'} & set(sys.modules)))\n"
+        "print(sorted({'torch', 'sklearn', 'sentence_transformers', 'openvino'} & set(sys.modules)))\n"
         "from memory_service.embeddings.loading import load\n"
         "load('packaged:all-minilm-l6-v2', 1).embed(['un gato'], 'memory')\n"
         "print(sorted({'torch', 'sentence_transformers', 'transformers'} & set(sys.modules)))"

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from memory_service.embeddings import model_folder, onnx_model, sentence_transformer
-from memory_service.embeddings.onnx_model import OnnxEmbedder
+from memory_service.embeddings import model_folder, openvino_model, sentence_transformer
+from memory_service.embeddings.openvino_model import OpenVinoEmbedder
 from memory_service.embeddings.sentence_config import NotUnderstood, declared_prompts, read
 from safetensors.numpy import load_file, save_file
 
@@ -32,10 +32,10 @@ class Folder:
         file = self.path / "model.safetensors"
         save_file(dict(change(name, values) for name, values in load_file(file).items()), file, {"format": "pt"})
 
-    def load(self) -> OnnxEmbedder:
+    def load(self) -> OpenVinoEmbedder:
         found = model_folder.find(str(self.path))
         assert found is not None
-        return onnx_model.load(found, 1)
+        return openvino_model.load(found, 1, "f32")
 
 
 @pytest.fixture

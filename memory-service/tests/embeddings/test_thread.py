@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from memory_service.embeddings.embedder import Kind, Run, Vectors
-from memory_service.embeddings.onnx_model import OnnxEmbedder
+from memory_service.embeddings.openvino_model import OpenVinoEmbedder
 from memory_service.embeddings.thread import MOST_QUESTIONS, EmbeddingThread
 
 
@@ -174,8 +174,8 @@ async def test_what_waits_when_the_thread_is_closed_is_never_run(thread: Embeddi
     waiting.cancel()
 
 
-async def test_many_callers_at_once_get_their_own_vectors(thread: EmbeddingThread, minilm: OnnxEmbedder) -> None:
+async def test_many_callers_at_once_get_their_own_vectors(thread: EmbeddingThread, exact: OpenVinoEmbedder) -> None:
     texts = [f"{'gato ' * (place % 30)}{place}" for place in range(60)]
     kinds: list[Kind] = ["question" if place % 3 else "memory" for place in range(60)]
-    made = await asyncio.gather(*(thread.embed(minilm, [one], kind) for one, kind in zip(texts, kinds, strict=True)))
-    assert np.concatenate(made) == pytest.approx(minilm.embed(texts, "memory"), abs=1e-5)
+    made = await asyncio.gather(*(thread.embed(exact, [one], kind) for one, kind in zip(texts, kinds, strict=True)))
+    assert np.concatenate(made) == pytest.approx(exact.embed(texts, "memory"), abs=1e-5)

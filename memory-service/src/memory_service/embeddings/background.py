@@ -155,4 +155,5 @@ def _described(embedder: Embedder) -> str:
 def configured_embedder(settings: Settings, database: Database, load: Load | None = None) -> BackgroundEmbedder:
     """The embedder the settings name, or the one `load` loads; not started."""
     model = settings.embedding_model
-    return BackgroundEmbedder(model, load or partial(load_model, model, settings.embedding_threads), database)
+    configured = partial(load_model, model, settings.embedding_threads, settings.embedding_precision)
+    return BackgroundEmbedder(model, load or configured, database)

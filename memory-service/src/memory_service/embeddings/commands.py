@@ -57,7 +57,9 @@ async def _reembed(settings: Settings, url: str, *, dry_run: bool, keep_old: boo
     try:
         await unlock(database)
         try:
-            embedder = await asyncio.to_thread(load, settings.embedding_model, settings.embedding_threads)
+            embedder = await asyncio.to_thread(
+                load, settings.embedding_model, settings.embedding_threads, settings.embedding_precision
+            )
         except (OSError, *EMBEDDING_ERRORS) as error:
             raise StartError(f"EMBEDDING_MODEL={settings.embedding_model} could not be loaded: {error}") from error
         moving = Reembedding(database, embedder)

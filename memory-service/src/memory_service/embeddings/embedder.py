@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 Kind = Literal["memory", "question"]
+# What a model computes in: "auto" is 16 bits where the processor is faster at that, else 32.
+Precision = Literal["auto", "f32"]
 # Some of the texts asked for, by their places, and their vectors.
 Run = tuple[Sequence[int], Vectors]
 

@@ -30,7 +30,7 @@ class SentenceTransformerEmbedder:
         self.revision = revision
         self.dimension = int(model.get_embedding_dimension())
         library = f"sentence-transformers {importlib.metadata.version('sentence-transformers')}"
-        self.engine = f"{library}, not ONNX Runtime: {reason}" if reason else library
+        self.engine = f"{library}, not OpenVINO: {reason}" if reason else library
         self._model = model
         self._window = int(getattr(model, "max_seq_length", None) or _WINDOW)
         self._prompts = declared_prompts(model.prompts, getattr(model, "default_prompt_name", None), name)
@@ -69,7 +69,7 @@ def load(setting: str, threads: int, reason: str = "") -> SentenceTransformerEmb
         from sentence_transformers import SentenceTransformer
         from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
-        because = f"ONNX Runtime does not run it ({reason}), and " if reason else ""
+        because = f"OpenVINO does not run it ({reason}), and " if reason else ""
         raise EmbedderUnavailable(
             f"EMBEDDING_MODEL={setting}: {because}sentence-transformers is not installed ({error}). {INSTALL_MODELS}."
         ) from error
