@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 from persona_training.gguf_export.adapter import write_gguf_adapter
 from persona_training.gguf_export.architecture import GgufError
 from persona_training.gguf_export.quantisation import Quantisation
-from persona_training.gguf_export.writing import read_back, write_gguf
+from persona_training.gguf_export.writing import read_back, write_gguf, written_whole
 from safetensors.torch import load_file, save_file
 
 Change = Callable[[dict[str, Any]], object]
@@ -78,6 +79,20 @@ def test_broken_weights_are_refused(folder: Path, value: float, quantisation: Qu
     with pytest.raises(GgufError, match=message):
         write_gguf(folder, folder / "m.gguf", name="broken", quantisation=quantisation)
     assert not list(folder.glob("*m.gguf*"))
+
+
+def test_two_who_write_one_file_do_not_write_into_each_other(tmp_path: Path) -> None:
+    target = tmp_path / "m.gguf"
+    with written_whole(target, "llama") as first, written_whole(target, "llama") as second:
+        for writer, name in ((first, "first"), (second, "second")):
+            writer.add_name(name)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+    field = gguf.GGUFReader(target).get_field("general.name")
+    assert field is not None
+    assert field.contents() == "first"  # the last to end
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])

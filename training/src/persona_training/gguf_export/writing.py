@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -85,16 +86,16 @@ def written_whole(target: Path, architecture: str) -> Iterator[gguf.GGUFWriter]:
     Raises:
         GgufError: it cannot be written.
     """
-    partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with closing(gguf.GGUFWriter(partial, architecture)) as writer:
-            yield writer
-        partial.replace(target)
+        # A folder of its own: two who write the same file at once must not write into each other's.
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as unfinished:
+            partial = Path(unfinished) / target.name
+            with closing(gguf.GGUFWriter(partial, architecture)) as writer:
+                yield writer
+            partial.replace(target)
     except OSError as error:
         raise GgufError(f"Could not write {target}: {error}. Is the disk full?") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_back(path: Path) -> WrittenGguf:
