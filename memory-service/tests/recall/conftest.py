@@ -31,8 +31,8 @@ Service = Callable[..., AbstractAsyncContextManager["Caller"]]
 
 @lru_cache(maxsize=1)
 def minilm() -> Embedder:
-    """The packaged model, one for all services of this test run."""
-    return load("packaged:all-minilm-l6-v2", 1)
+    """The packaged model, one for all services of this test run; in 32 bits, so that scores are every processor's."""
+    return load("packaged:all-minilm-l6-v2", 1, "f32")
 
 
 @dataclass
