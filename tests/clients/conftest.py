@@ -33,7 +33,7 @@ def plug_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # pip builds in the folder it is given; compiled files come and go while others run.
     shutil.copytree(ROOT / "examples" / "client_registry", source, ignore=shutil.ignore_patterns("__pycache__"))
     arguments = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *arguments, str(source)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", "install", *arguments, str(source)], check=True, timeout=250)
     return target
 
 
