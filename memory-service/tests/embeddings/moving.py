@@ -68,12 +68,12 @@ class Store:
         await self.database.close()
 
     async def tell(self, *texts: str) -> None:
+        """All in one request, in their order."""
         if not self.session:
             opened = await self.http.post("/sessions", json={"user_id": "v"})
             self.session = opened.raise_for_status().json()["id"]
-        for said in texts:
-            body = {"session_id": self.session, "input_text": said, "output_text": ""}
-            (await self.http.post("/interactions", json=body)).raise_for_status()
+        told = [{"session_id": self.session, "input_text": said, "output_text": ""} for said in texts]
+        (await self.http.post("/interactions/bulk", json={"interactions": told})).raise_for_status()
 
     async def remember(self, content: str) -> str:
         """The id of a typed memory."""
