@@ -15,7 +15,7 @@ from running import ROOT, environment_in
 
 from casiopy.demo.sample import load_sample
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.training, pytest.mark.timeout(4200)]
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Told:
 
 def demo(environment: dict[str, str]) -> str:
     command = [sys.executable, "-m", "casiopy", "demo", "--exit"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=2000, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
