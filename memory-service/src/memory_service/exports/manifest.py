@@ -35,8 +35,13 @@ class Digest:
 
     @property
     def sha256(self) -> str:
-        """The dataset's identity: SHA-256 of train.jsonl followed by val.jsonl."""
+        """SHA-256 of train.jsonl followed by val.jsonl."""
         return self._whole.hexdigest()
+
+    @property
+    def identity(self) -> str:
+        """What its id is made of: the same rows held out differently are another dataset."""
+        return hashlib.sha256("".join(self.of(split) for split in SPLITS).encode()).hexdigest()
 
     def of(self, split: str) -> str:
         """The hash of one file."""
@@ -55,7 +60,7 @@ class Digest:
         }
 
 
-def export_id(export_type: str, week: Week | None, skill: str | None, sha256: str) -> str:
+def export_id(export_type: str, week: Week | None, skill: str | None, identity: str) -> str:
     """`personality-1a2b3c4d`, `episodic-2026-w04-1a2b3c4d`, `skill-metroid-1a2b3c4d` or `preference-1a2b3c4d`."""
     name = export_type
     if week is not None:
@@ -63,7 +68,7 @@ def export_id(export_type: str, week: Week | None, skill: str | None, sha256: st
     if skill is not None:
         plain = re.sub(r"[^a-z0-9]+", "-", fold(skill)).strip("-")[:40].rstrip("-")
         name = f"{export_type}-{plain or hashlib.sha256(skill.encode()).hexdigest()[:8]}"
-    return f"{name}-{sha256[:8]}"
+    return f"{name}-{identity[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def build(description: Description, digest: Digest) -> dict[str, object]:
     """The manifest without its rows, in the key order of the schema."""
     return {
         "schema": SCHEMA,
-        "export_id": export_id(description.type, description.week, description.skill, digest.sha256),
+        "export_id": export_id(description.type, description.week, description.skill, digest.identity),
         "type": description.type,
         "format": description.format,
         "skill": description.skill,

@@ -267,8 +267,16 @@ def test_the_manifest_fits_its_schema_and_names_its_bytes() -> None:
     assert one["splits"]["val"] == {  # type: ignore[index]
         "file": "val.jsonl", "rows": 1, "bytes": 6, "sha256": hashlib.sha256(b"three\n").hexdigest(),
     }  # fmt: skip
-    assert str(one["export_id"]) == f"episodic-2026-w04-{str(one['dataset_sha256'])[:8]}"
+    assert re.fullmatch(r"episodic-2026-w04-[0-9a-f]{8}", str(one["export_id"]))
     assert built(datetime(2026, 2, 1, tzinfo=UTC), files[0])["dataset_sha256"] != one["dataset_sha256"]
+
+
+def test_the_same_rows_held_out_differently_are_another_dataset() -> None:
+    made = datetime(2026, 2, 1, tzinfo=UTC)
+    held_out = built(made, ("train", b"one\n"), ("val", b"two\n"))
+    learned = built(made, ("train", b"one\n"), ("train", b"two\n"))
+    assert held_out["dataset_sha256"] == learned["dataset_sha256"]
+    assert held_out["export_id"] != learned["export_id"]
 
 
 @pytest.mark.parametrize(
