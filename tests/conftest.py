@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from running import Service, running_service
-
-# The same examples on every machine, and no example fails for being slow.
-settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)

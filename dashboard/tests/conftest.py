@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
@@ -19,10 +18,6 @@ from persona_dashboard import create_app
 from persona_dashboard.settings import Settings
 from seam_files import write_everything
 from service_stand_in import stand_in_service
-
-# The same examples every time, and no limit on how long one takes: a busy machine is no failure. Who wants others asks for
-# them: `pytest --hypothesis-profile=default`.
-hypothesis.settings.load_profile("ci")
 
 CHROMIUM_ARGUMENTS = [
     "--headless",

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
-import hypothesis
 import pytest
 from fastapi import FastAPI
 from memory_service.api import include_routers
@@ -28,10 +27,6 @@ from starlette.routing import BaseRoute
 
 T = TypeVar("T")
 Post = Callable[..., Awaitable[dict[str, Any]]]
-
-# The same examples every time, and no limit on how long one takes: a busy machine is no failure. Who wants others asks for
-# them: `pytest --hypothesis-profile=default`.
-hypothesis.settings.load_profile("ci")
 
 # Tests make and drop whole databases; nothing in them must survive a crash of the machine.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import settings as hypothesis_settings
 from persona_training.adapters import Manifest
 from persona_training.config import Lora
 from persona_training.display import Display
@@ -28,8 +27,6 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "casiopy" / "demo" / "sample_month.jsonl"
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# The same examples on every machine, and no example fails for being slow.
-hypothesis_settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
