@@ -1,6 +1,8 @@
 """BERT sentence encoders on OpenVINO: the vectors of sentence-transformers without torch."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -38,27 +40,40 @@ class OpenVinoEmbedder:
         self._prompts = config.prompts
         self._window = config.window
         self._tokenizer = tokenizer
-        self._request = model.create_infer_request()
+        streams = int(model.get_property("NUM_STREAMS"))
+        # Of each kind its own: a question is embedded between two runs of memories.
+        self._requests = {kind: [model.create_infer_request() for _ in range(streams)] for kind in config.prompts}
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """One row of length 1 per text; what exceeds the model's window is left out."""
         return gathered(self.runs(texts, kind), texts, self.dimension)
 
     def runs(self, texts: Sequence[str], kind: Kind) -> Iterator[Run]:
-        """The vectors of `texts`, some at a time, the shortest texts first."""
+        """The vectors of `texts`, some at a time, the shortest texts first; on each thread a run is under way."""
         prompt = self._prompts[kind]
         tokens = [one.ids for one in self._tokenizer.encode_batch_fast([prompt + text for text in texts])]
+        requests = cycle(self._requests[kind])
+        under_way: deque[tuple[Sequence[int], openvino.InferRequest]] = deque()
         for places in batches([self._padded(len(one)) for one in tokens]):
-            made = self._run([tokens[place] for place in places])
-            yield places, checked(made, places, self.dimension)
+            if len(under_way) == len(self._requests[kind]):
+                yield self._finished(*under_way.popleft())
+            request = next(requests)
+            request.wait()  # whoever asked before may have gone without waiting
+            self._start(request, [tokens[place] for place in places])
+            under_way.append((places, request))
+        while under_way:
+            yield self._finished(*under_way.popleft())
 
-    def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
+    def _start(self, request: openvino.InferRequest, tokens: Sequence[Sequence[int]]) -> None:
         lengths = np.array([[len(one)] for one in tokens], np.int64)
         padded = np.zeros((len(tokens), self._padded(int(lengths.max()))), np.int64)
         for row, one in zip(padded, tokens, strict=True):
             row[: len(one)] = one
-        made: Vectors = self._request.infer([padded, lengths])[0]
-        return made
+        request.start_async([padded, lengths])
+
+    def _finished(self, places: Sequence[int], request: openvino.InferRequest) -> Run:
+        request.wait()
+        return places, checked(request.get_output_tensor(0).data.copy(), places, self.dimension)
 
     def _padded(self, tokens: int) -> int:
         return min(self._window, -(-tokens // _WIDTHS) * _WIDTHS)
@@ -129,7 +144,7 @@ class _Stored(Mapping[str, NDArray[np.float32]]):
 
 
 def _compiled(model: openvino.Model, threads: int, precision: Precision) -> openvino.CompiledModel:
-    options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+    options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads, "ENABLE_CPU_PINNING": False}
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = precision
     try:
