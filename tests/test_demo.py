@@ -1,6 +1,8 @@
 """`casiopy demo`, whole: from an empty folder to a character on Ollama, and once more without doing anything twice."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,13 +46,28 @@ def demo(environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def leave_base(data: Path, basetemp: Path) -> None:
+    """Leave the tiny model the demo built where training's tests look before they build the same: it takes a minute."""
+    shared = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
+    bases = Path(os.environ.get("TINY_BASES") or shared / "bases") / "tiny"
+    bases.mkdir(parents=True, exist_ok=True)
+    for built in (data / "tiny").iterdir():
+        copy = Path(tempfile.mkdtemp(prefix=".copied-", dir=bases))
+        shutil.copytree(built, copy, dirs_exist_ok=True)
+        try:
+            copy.rename(bases / built.name)
+        except OSError:  # somebody needed it sooner and has built it
+            shutil.rmtree(copy)
+
+
 @pytest.fixture(scope="module")
-def told() -> Iterator[Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     with tempfile.TemporaryDirectory(prefix="casiopy-demo-") as name, StandInOllama() as ollama:
         folder = Path(name)
         folder.chmod(0o755)
         environment = environment_in(folder) | {"OLLAMA_HOST": ollama.url, "COLUMNS": "160"}
         first = demo(environment)
+        leave_base(folder / "data", tmp_path_factory.getbasetemp())
         yield Told(folder, first, demo(environment), ollama)
 
 

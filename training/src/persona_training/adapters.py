@@ -49,6 +49,23 @@ def write_text(path: Path, text: str) -> None:
         raise StorageError(f"Cannot write {path}: {error.strerror}. Free some space or choose --output-dir.") from error
 
 
+def append_whole(path: Path, content: bytes) -> None:
+    """Append to a file, whole or not at all: what comes after half a line would be lost with it.
+
+    Raises:
+        OSError: the disk is full or the file cannot be written; it ends where it did before.
+    """
+    # Unbuffered: one write a line, so that lines of two processes do not end up in each other.
+    with path.open("ab", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            while content:  # a disk that fills up takes a part without a word; the next attempt says why
+                content = content[file.write(content) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
 def read_adapter(folder: Path) -> Manifest:
     """The adapter's manifest.
 

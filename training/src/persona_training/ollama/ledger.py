@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from persona_training.adapters import append_whole
 from persona_training.errors import StorageError
 
 FILE_NAME = "deployments.jsonl"
@@ -93,8 +94,7 @@ def record(adapters_dir: Path, entry: Entry) -> None:
         StorageError: the folder cannot be written.
     """
     try:
-        with (adapters_dir / FILE_NAME).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        append_whole(adapters_dir / FILE_NAME, f"{json.dumps(asdict(entry), ensure_ascii=False)}\n".encode())
     except OSError as error:
         raise StorageError(f"Live, but {adapters_dir / FILE_NAME} cannot be written: {error.strerror}.") from error
 
@@ -110,11 +110,14 @@ def entries(adapters_dir: Path) -> list[dict[str, Any]]:
         return []
     try:
         # Not splitlines(): a reason may hold what Unicode calls a line end (U+2028, U+0085).
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        if not all(isinstance(entry, dict) for entry in found):
+            raise ValueError("a line is no JSON object")
     except ValueError as error:
         raise StorageError(
             f"{path} is damaged ({error}). Remove the broken line; nothing else depends on it."
         ) from error
+    return found
 
 
 def live_entry(persona: str | None, adapters_dir: Path) -> dict[str, Any] | None:
