@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from persona_training.adapters import adapters_in, read_adapter
 from persona_training.backends.lora import check_target_modules
 from persona_training.bases import find_base
 from persona_training.errors import AdapterError, BaseModelError, StorageError
+from persona_training.evaluation.kept_replies import open_kept
 from persona_training.models import load_base, load_tokenizer
+from persona_training.ollama.ledger import Entry, entries, record
 from persona_training.run_folder import RunFolder, read_state
 from persona_training.run_manifest import resumed_request
 from persona_training.testing import small_recipe
@@ -204,3 +207,43 @@ def test_a_whole_base_with_tied_embeddings_is_whole(tmp_path: Path) -> None:
     config = LlamaConfig(**shape, num_attention_heads=2, max_position_embeddings=16, tie_word_embeddings=True)
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     assert load_base(tmp_path, torch.float32).num_parameters() > 0
+
+
+@contextmanager
+def room_for(path: Path, more: int) -> Iterator[None]:
+    """The disk takes so many bytes more of a file, and no more."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_kept_replies_that_a_full_disk_takes_half_of_are_named_and_not_kept(tmp_path: Path) -> None:
+    def speak() -> Any:
+        raise AssertionError
+
+    voice = open_kept(tmp_path, "she", {"who": "she"}, speak)
+    voice.once("p", lambda: [1])
+    with room_for(voice.path, 10), pytest.raises(StorageError, match="Free some space"):
+        voice.once("q", lambda: [2])
+    voice.once("r", lambda: [3])
+    assert set(open_kept(tmp_path, "she", {"who": "she"}, speak).kept) == {"p", "r"}
+
+
+def test_a_deployment_that_a_full_disk_takes_half_of_damages_no_other(tmp_path: Path) -> None:
+    entry = Entry("deploy", "c:week05", "c:latest", "d", "a", "w", "g", "r", None, None, "here", "2026-02-01T12:00:00Z")
+    record(tmp_path, entry)
+    with room_for(tmp_path / "deployments.jsonl", 10), pytest.raises(StorageError, match="Live, but"):
+        record(tmp_path, entry)
+    record(tmp_path, entry)
+    assert len(entries(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("line", ["5", "[]", "null"])
+def test_a_ledger_line_that_is_no_entry_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "deployments.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(StorageError, match="a line is no JSON object"):
+        entries(tmp_path)

@@ -9,6 +9,7 @@ survives a Ctrl-C, a crash or a server that dies.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from persona_training.adapters import append_whole
 from persona_training.errors import StorageError
 from persona_training.generation import Replier, Sampling
 from persona_training.hashing import sha256_json
@@ -79,7 +81,7 @@ class KeptVoice:
         self.drawn += 1
         self.kept[portion] = found
         new = [] if self.path.is_file() else [{"schema": SCHEMA, "voice": dict(self.identity)}]
-        _write(self.path, [*new, {"portion": portion, "said": found}], "a")
+        _append(self.path, [*new, {"portion": portion, "said": found}])
         return found
 
     def forget(self) -> None:
@@ -108,34 +110,38 @@ def open_kept(
     if not voice.path.is_file():
         return voice
     try:
-        lines = voice.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = voice.path.read_bytes().split(b"\n")
     except OSError as error:
         raise StorageError(f"Cannot read {voice.path}: {error.strerror}. Delete it; it is drawn again.") from error
-    good: list[dict[str, Any]] = []
+    good = 0  # bytes of the lines that are whole
     for raw in lines[:-1]:
         try:
-            line = json.loads(raw)
+            line = json.loads(raw.decode("utf-8", errors="replace"))
             if good and "schema" not in line:
                 voice.kept[str(line["portion"])] = list(line["said"])
             elif line["schema"] != SCHEMA:
                 break
         except (ValueError, KeyError, TypeError):
             break
-        good.append(line)
-    if len(good) != len(lines) - 1 or lines[-1]:
-        _write(voice.path, good, "w") if good else voice.forget()
+        good += len(raw) + 1
+    if good != sum(map(len, lines)) + len(lines) - 1:
+        _cut(voice.path, good) if good else voice.forget()
     if afresh:
         voice.kept.clear()
     return voice
 
 
-def _write(path: Path, lines: Iterable[Mapping[str, Any]], mode: str) -> None:
+def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # In ASCII: half an emoji, which a model may say and UTF-8 cannot hold, comes back as it was.
-        text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        # Unbuffered: one write a portion, so that lines of two gates at a time do not end up in each other.
-        with path.open(f"{mode}b", buffering=0) as file:
-            file.write(text.encode("ascii"))
+        append_whole(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode("ascii"))
     except OSError as error:
         raise StorageError(f"Cannot keep what was said in {path}: {error.strerror}. Free some space.") from error
+
+
+def _cut(path: Path, size: int) -> None:
+    try:
+        os.truncate(path, size)
+    except OSError as error:
+        raise StorageError(f"Cannot cut {path}: {error.strerror}. Delete it; it is drawn again.") from error
