@@ -22,7 +22,13 @@ def metric(name: str, candidate: float, reference: float, **more: Any) -> dict[s
         "allowed": allowed,
         "verdict": "fail",
     }
-    told = {"name": name, "title": name.replace("_", " "), "unit": "share of replies", "direction": "lower"}
+    told = {
+        "name": name,
+        "title": name.replace("_", " "),
+        "unit": "share of replies",
+        "direction": "lower",
+        "explain": "",
+    }
     figures = {"floor": None, "reference": reference, "candidate": candidate, "margin": 0.06, "allowed": allowed}
     figures["advisory"] = False
     return {**told, **figures, "comparisons": [comparison], "verdict": "fail", **more}

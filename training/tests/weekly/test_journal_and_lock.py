@@ -107,9 +107,17 @@ def test_a_result_that_cannot_be_gone_on_from(tmp_path: Path) -> None:
     journal.end("export", "done", 1.0, result={"export_id": "e", "persona": "casiopy", "rows": 12})
     assert check_results(journal_in(tmp_path)).results() == journal.results()
     journal.end("train", "done", 1.0, result={"steps": 3})
-    with pytest.raises(JournalError, match=r"the result of train has no adapter_id.*--again train"):
+    with pytest.raises(JournalError, match=r"the result of train has no usable adapter_id.*--again train"):
         check_results(journal_in(tmp_path))
     assert check_results(journal_in(tmp_path).without("train")).results() == {"export": journal.results()["export"]}
+
+
+def test_a_list_of_something_else_is_not_gone_on_from(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    gate = {"verdict": "pass", "reasons": [], "report_id": "r", "report": "r.html", "skills": [5]}
+    journal.end("gate", "done", 1.0, result=gate)
+    with pytest.raises(JournalError, match=r"the result of gate has no usable skills"):
+        check_results(journal_in(tmp_path))
 
 
 def test_what_the_stages_write_can_be_gone_on_from() -> None:

@@ -112,6 +112,28 @@ def test_a_dataset_that_was_deleted_is_said(journal: Journal, settings: Settings
     assert "not at hand" in week_report(journal, FAILED, Order(WEEK), settings)["blame"]["note"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("metrics", None, "gate.json is damaged"),
+        ("replies", {"a": 1}, "gate.json is damaged"),
+        ("hard_rules", [{"broken": True}], "not at hand"),
+        ("verdict", "splendid", "not at hand"),
+    ],
+)
+def test_a_damaged_gate_report_blames_nobody(
+    journal: Journal, settings: Settings, key: str, value: object, told: str
+) -> None:
+    kept = json.loads((journal.folder / "gate.json").read_text(encoding="utf-8"))
+    kept["report"].pop(key)
+    if value is not None:
+        kept["report"][key] = value
+    write_json(journal.folder / "gate.json", kept)
+    text = as_markdown(week_report(journal, FAILED, Order(WEEK), settings))
+    assert told in text
+    assert "## Next" in text
+
+
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
 def test_every_ending_can_be_told(ending: Ending, settings: Settings) -> None:
     told = week_report(journal_in(settings.adapters_dir), Outcome(ending, None), Order(WEEK), settings)

@@ -62,11 +62,18 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         raise _damaged(path, f"not valid JSON ({error})") from error
     if not isinstance(value, dict) or value.get("schema") != "casiopy/report-v1":
         return None
-    fault = best_match(_READ.iter_errors(value))
-    if fault is not None:
-        where = ".".join(str(key) for key in fault.absolute_path) or "the report"
-        raise _damaged(path, f"{where}: {fault.message[:200]}")
+    if (fault := fault_of(value)) is not None:
+        raise _damaged(path, fault)
     return value
+
+
+def fault_of(report: dict[str, Any]) -> str | None:
+    """Where a report is not as the gate writes it, as far as it is read here; None for a sound one."""
+    fault = best_match(_READ.iter_errors(report))
+    if fault is None:
+        return None
+    where = ".".join(str(key) for key in fault.absolute_path) or "the report"
+    return f"{where}: {fault.message[:200]}"
 
 
 def _damaged(path: Path, why: str) -> DamagedReportError:

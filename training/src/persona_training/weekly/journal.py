@@ -200,9 +200,10 @@ def check_results(journal: Journal) -> Journal:
     """
     for name, result in journal.results().items():
         for key, kind in RESULTS[name].items():
-            if not isinstance(result.get(key), kind):
+            value = result.get(key)
+            if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(x, str) for x in value)):
                 raise JournalError(
-                    f"{journal.path} is damaged: the result of {name} has no {key}. Restore it from a backup, or do the "
+                    f"{journal.path} is damaged: the result of {name} has no usable {key}. Restore it from a backup, or do the "
                     f"stage anew with --again {name}."
                 )
     return journal

@@ -14,6 +14,7 @@ from persona_training.evaluation.service import MemoryService
 from persona_training.gguf_export.k_quants import storage_of
 from persona_training.joining import join_adapters
 from persona_training.ollama import deployment
+from persona_training.ollama.gate_report import fault_of
 from persona_training.ollama.layers import Layers, layers_of_adapter
 from persona_training.ollama.ledger import entries
 from persona_training.ollama.modelfile import Form
@@ -139,12 +140,13 @@ def release_memory() -> None:
 
 
 def read_kept(folder: Path) -> dict[str, Any] | None:
-    """The gate's report as the gate stage has kept it, with what it is about; None where there is none to read."""
+    """The gate's report as the gate stage has kept it, with what it is about; None where there is none, or a damaged one."""
     try:
         value = json.loads((folder / GATE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and isinstance(value.get("report"), dict) else None
+    report = value.get("report") if isinstance(value, dict) else None
+    return value if isinstance(report, dict) and "reasons" in report and fault_of(report) is None else None
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class DeployStage:
         ours = [
             entry
             for entry in entries(self.settings.adapters_dir)
-            if entry["adapter_id"] == adapter_id and entry["event"] == "deploy" and entry["at"] >= _to_the_second(since)
+            if (entry.get("adapter_id"), entry.get("event")) == (adapter_id, "deploy")
+            and str(entry.get("at")) >= _to_the_second(since)
         ]
         if ours:
             self.display.fact("deploy", f"{ours[-1]['tag']} was made live by an earlier attempt")

@@ -11,15 +11,15 @@ from typing import Any
 
 from persona_training.adapters import write_json, write_text
 from persona_training.errors import PersonaTrainingError, StorageError
-from persona_training.evaluation.battery import load_battery
+from persona_training.evaluation.battery import Battery, load_battery
 from persona_training.settings import Settings
-from persona_training.weekly.blame import Suspect, excerpt, read_exchanges, suspects
+from persona_training.weekly.blame import Exchange, Suspect, excerpt, read_exchanges, suspects
 from persona_training.weekly.endings import GATE_FAILED
 from persona_training.weekly.faults import Report, Shown, broken_rules, faults_of, heard, shown_in
 from persona_training.weekly.journal import STAGES, Journal, Record
 from persona_training.weekly.machine import Outcome
 from persona_training.weekly.order import Order
-from persona_training.weekly.proving import read_kept
+from persona_training.weekly.proving import GATE_FILE, read_kept
 
 SCHEMA = "casiopy/week-report-v1"
 MARKDOWN, JSON = "report.md", "report.json"
@@ -47,12 +47,22 @@ def find_blame(journal: Journal, order: Order, settings: Settings) -> Blame:
     kept, exported = read_kept(journal.folder), journal.results().get("export")
     if kept is None or exported is None:
         return Blame(note="The gate's report or the dataset is not at hand any more.")
-    report: Report = kept["report"]
     try:
         battery = load_battery(order.battery)
         exchanges = read_exchanges(settings.exports_dir / exported["export_id"])
     except PersonaTrainingError as error:
         return Blame(note=f"Nothing could be compared: {error.message}")
+    try:
+        return _compared(kept["report"], battery, exchanges)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+        return Blame(
+            note=f"Nothing could be compared: {journal.folder / GATE_FILE} is damaged ({type(error).__name__}: {error}). "
+            "--again gate writes it anew."
+        )
+
+
+def _compared(report: Report, battery: Battery, exchanges: Sequence[Exchange]) -> Blame:
+    """Faults, the probes they show in, and the rows that are like them."""
     faults, said = faults_of(report), heard(report, battery)
     shown = shown_in(faults, battery, said)
     broken = {rule: _examples(report, rule) for rule in broken_rules(report)}
