@@ -14,6 +14,7 @@ import scipy.special  # type: ignore[import-untyped]  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 from persona_training.evaluation import measuring  # noqa: F401
 from persona_training.evaluation.language import spoken_language
+from persona_training.ollama.stand_in import StandInOllama
 from persona_training.testing import World
 from persona_training.training_run import RunResult
 
@@ -174,6 +175,16 @@ def test_without_a_model_everything_is_skipped_with_its_reason(pytester: pytest.
     result = run(pytester, "-rs")
     result.assert_outcomes(skipped=2, passed=1)
     result.stdout.fnmatch_lines(["*no model is named: give --persona-model*"])
+
+
+def test_a_worker_tells_whom_it_heard(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    make_repository(pytester, "def test_it(persona):\n    assert persona.ask('Hello?')", voice="")
+    with StandInOllama({"mika:latest": {"digest": "d", "system": "You are Mika."}}) as ollama:
+        monkeypatch.setenv("OLLAMA_HOST", ollama.url)
+        result = run(pytester, "--persona-model", "mika:latest", "-n", "1")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*= persona =*", "candidate  mika:latest, by ollama*"])
 
 
 def test_an_unreachable_model_is_an_error_that_says_what_to_do(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BACKENDS = ("transformers", "ollama", "openai")
 DEFAULT_SAMPLES, DEFAULT_SEED = 2, 7
 _FACTS: pytest.StashKey[list[str]] = pytest.StashKey()
+_TOLD = "persona_facts"  # under this name a worker of pytest-xdist hands them over
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,6 +101,21 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 _TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands what it has to tell to the process that writes the summary."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told[_TOLD] = session.config.stash.get(_FACTS, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a worker had to tell. Every worker finds the same voice, so it is said once."""
+    known = node.config.stash.setdefault(_FACTS, [])
+    told = getattr(node, "workeroutput", {}).get(_TOLD, [])  # one that crashed tells nothing
+    known += [fact for fact in told if fact not in known]
 
 
 @pytest.hookimpl(wrapper=True)
