@@ -121,8 +121,9 @@ def test_nothing_to_roll_back_to(house: House, ollama: StandInOllama) -> None:
 def test_when_even_moving_back_fails_the_message_says_where_everything_is(house: House, ollama: StandInOllama) -> None:
     go(house, ollama, Request(adapter=LAYER_1))
     ollama.fail("copy", 500, after=3)
-    with pytest.raises(OllamaError, match="names that end in -before: restore them with `ollama cp`"):
+    with pytest.raises(OllamaError, match="names that end in -before: restore them with `ollama cp`") as failed:
         go(house, ollama)
+    assert "is what it was before" not in failed.value.message
     assert any(tag.endswith("-before") for tag in ollama.models)
 
 

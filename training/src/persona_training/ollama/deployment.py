@@ -11,7 +11,7 @@ from persona_training.ollama.canary import AdapterRefusedError, create_with_adap
 from persona_training.ollama.ledger import Entry, exclusively, now_utc, record
 from persona_training.ollama.modelfile import Form, create_request
 from persona_training.ollama.planning import DeployError, Plan, Request, make_plan
-from persona_training.ollama.promotion import Moved, Names, discard, promote
+from persona_training.ollama.promotion import HalfMovedError, Moved, Names, discard, promote
 from persona_training.ollama.rollback import undo
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer, OllamaTooOldError
 from persona_training.ollama.smoke import Smoke, smoke_test
@@ -97,7 +97,7 @@ def _live_or_as_before(plan: Plan, artefacts: Artefacts, server: OllamaServer, d
         return _create_and_promote(plan, artefacts, server, display)
     except OllamaAwayError:
         raise
-    except AdapterRefusedError:
+    except (AdapterRefusedError, HalfMovedError):
         discard(server, names)
         raise
     except OllamaError as error:

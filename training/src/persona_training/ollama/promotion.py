@@ -15,6 +15,10 @@ from persona_training.ollama.ledger import LIVE
 from persona_training.ollama.server import OllamaError, OllamaServer
 
 
+class HalfMovedError(OllamaError):
+    """Some names moved and could not be moved back. Exit code 4."""
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of one character's models on a server."""
@@ -137,7 +141,7 @@ def _undone_on_failure(server: OllamaServer, spares: list[str]) -> Iterator[list
     except (OllamaError, KeyboardInterrupt) as failure:
         broken = [str(error) for error in (_failure_of(step) for step in reversed(undo)) if error is not None]
         if broken:
-            raise OllamaError(
+            raise HalfMovedError(
                 f"{str(failure) or 'Stopped.'} Moving back failed too ({'; '.join(broken)}). The models are still there "
                 "under names that end in -before: restore them with `ollama cp`."
             ) from failure
