@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -298,6 +299,23 @@ def test_control_characters_are_not_written_into_the_page(first_layer: Report, t
 def test_the_summary_is_the_report(damaged: Report, tmp_path: Path) -> None:
     paths = write_report(tmp_path, damaged)
     assert json.loads(paths["summary.json"].read_text(encoding="utf-8")) == damaged
+
+
+@pytest.mark.parametrize("write", [write_page, write_junit])
+def test_a_full_disk_leaves_no_half_of_a_verdict(
+    damaged: Report, tmp_path: Path, write: Callable[[Path, Report], None]
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    write(tmp_path / "out", damaged)
+    whole = (tmp_path / "out").read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises((OSError, StorageError), match=r"(?i)too large"):
+            write(tmp_path / "out", damaged)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [whole]
 
 
 def test_a_folder_that_cannot_be_written_says_so(first_layer: Report, tmp_path: Path) -> None:

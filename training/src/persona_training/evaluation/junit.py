@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 
 def write_junit(path: Path, report: dict[str, Any]) -> None:
-    """Write junit.xml.
+    """Write junit.xml, whole or not at all.
 
     The verdict is a case of its own: a failure, or an error where it is inconclusive. A failed metric is a failure; an
     inconclusive or unmeasured one is skipped, with the reason.
@@ -32,7 +33,12 @@ def write_junit(path: Path, report: dict[str, Any]) -> None:
         suite.add_testcase(_rule(rule, report))
     xml = JUnitXml("casiopy gate")
     xml.add_testsuite(suite)
-    xml.write(str(path), pretty=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        xml.write(str(unfinished), pretty=True)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _verdict(report: dict[str, Any]) -> TestCase:

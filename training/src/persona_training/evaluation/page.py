@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from persona_training.adapters import write_text
 from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift, draw_interval, draw_levels
 
 OPEN_REPLIES = 4  # of a facet, before the rest is folded: what changed most fits on one screen
@@ -30,7 +31,7 @@ NAMES = {
 
 
 def write_page(path: Path, report: Mapping[str, Any]) -> None:
-    """Render the report. Every text of it is escaped: replies are untrusted."""
+    """Render the report, whole or not at all. Every text of it is escaped: replies are untrusted."""
     environment = Environment(
         loader=PackageLoader("persona_training.evaluation", "templates"),
         autoescape=True,
@@ -54,7 +55,7 @@ def write_page(path: Path, report: Mapping[str, Any]) -> None:
         drift_height=DRIFT_HEIGHT,
         open_replies=OPEN_REPLIES,
     )
-    path.write_text(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", page), encoding="utf-8")
+    write_text(path, _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", page))
 
 
 def _worst_first(report: Mapping[str, Any]) -> list[dict[str, Any]]:

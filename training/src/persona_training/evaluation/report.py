@@ -258,8 +258,8 @@ def write_report(folder: Path, report: Report) -> Mapping[str, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = {name: folder / name for name in ("summary.json", "junit.xml", "report.html")}
-        write_junit(paths["junit.xml"], report)
         write_page(paths["report.html"], report)
+        write_junit(paths["junit.xml"], report)
     except OSError as error:
         raise StorageError(f"Cannot write the report into {folder}: {error.strerror}. Choose --output-dir.") from error
     write_json(paths["summary.json"], report)
