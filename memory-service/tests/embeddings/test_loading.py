@@ -1,8 +1,10 @@
 """Which library runs a model, and the models that cannot be had."""
 
+import importlib.metadata
 import importlib.util
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -116,6 +118,24 @@ def test_without_openvino_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) -
 def test_vectors_that_break_the_promise_are_refused(vectors: np.ndarray) -> None:
     with pytest.raises(ValueError, match="vector"):
         checked(vectors, ["one", "two"], 2)
+
+
+def test_openvino_tells_nobody_that_it_was_started(tmp_path: Path) -> None:
+    """Its telemetry is installed with it, sends at its import and leaves an id in the home folder."""
+    assert importlib.metadata.version("openvino-telemetry")
+    program = (
+        "import sys\n"
+        "from memory_service.embeddings.loading import load\n"
+        "print(load('packaged:all-minilm-l6-v2', 1).engine)\n"
+        "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry.')))"
+    )
+    home = {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | home
+    )
+    engine, loaded = ran.stdout.splitlines()
+    assert (engine.split()[0], loaded) == ("OpenVINO", "[]")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_service_starts_and_embeds_without_the_heavy_libraries() -> None:

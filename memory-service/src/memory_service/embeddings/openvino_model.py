@@ -6,7 +6,6 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer, normalizers
@@ -15,6 +14,7 @@ from memory_service.embeddings.bert_graph import sentence_encoder
 from memory_service.embeddings.embedder import Kind, Precision, Run, Vectors, batches, checked, gathered
 from memory_service.embeddings.model_folder import ModelFolder
 from memory_service.embeddings.sentence_config import NotUnderstood, SentenceConfig, read
+from memory_service.embeddings.silent_openvino import openvino
 
 # Weights of a network with a head (BertForMaskedLM) lie under this prefix.
 _PREFIX = "bert."
