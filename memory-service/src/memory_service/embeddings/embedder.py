@@ -16,9 +16,9 @@ Run = tuple[Sequence[int], Vectors]
 # What embedding one text may raise: the libraries underneath report every trouble with a text as one of these.
 EMBEDDING_ERRORS = (RuntimeError, ValueError, IndexError, TypeError)
 
-# Padded tokens of one run of a model. Short enough that a question waits for one some 30 ms (all-MiniLM-L6-v2, one
-# core), long enough to be fast: texts a second on one core in runs of 64, 128, 256, 512 and 1,024 tokens are 200, 236,
-# 242, 236 and 216 at 30 words, and 493, 557, 619, 631 and 620 at 10 words.
+# Padded tokens of one run of a model. Short enough that a question waits for one some 17 ms (all-MiniLM-L6-v2 in bf16, one
+# core), long enough to be fast: texts a second on one core in runs of 64, 128, 256, 512 and 1,024 tokens are 390, 430, 470,
+# 490 and 495 at 30 words, and 800, 860, 960, 1,000 and 1,020 at 10 words.
 RUN_TOKENS = 256
 
 
