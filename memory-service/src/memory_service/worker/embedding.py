@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Rows per transaction, and per call of the embedder, which cuts them into short runs and lets questions go between. The more
-# rows, the more alike in length are those of one run: 64 of 5 to 55 words are 376 a second on one core, 16 are 315 and 256 are 377.
+# rows, the more alike in length are those of one run: 64 of 5 to 55 words are 376 a second on one core, 16 are 315, 256: 377.
 _BATCH = 64
 # Pending rows handed to the queue per owner, table and healing round; the next round takes the next ones.
 _HEAL_AT_MOST = 10_000
