@@ -227,12 +227,13 @@ class Reembedding:
         failed = set(self.failed.get((owner, source.name), ()))
         missing = select(source.document_of).where(source.document_of.is_not(None), _lacks(model_id))
         waiting = [one for one in (await connection.scalars(missing)).all() if one not in failed]
-        await self._mark(connection, source, waiting, "pending")
+        # Not as many as were seen: some may be deleted before their turn to be marked comes.
+        marked = await self._mark(connection, source, waiting, "pending")
         await self._mark(connection, source, list(failed), "failed")
         embedded = select(source.document_of).where(source.document_of.is_not(None), ~_lacks(model_id))
         revived = select(source.table.id).where(source.table.embedding_status != "done", source.table.id.in_(embedded))
         await self._mark(connection, source, (await connection.scalars(revived)).all(), "done")
-        return len(waiting)
+        return marked
 
     async def _mark(
         self,
@@ -240,9 +241,12 @@ class Reembedding:
         source: Source,
         ids: Sequence[UUID],
         status: Literal["pending", "done", "failed"],
-    ) -> None:
+    ) -> int:
+        """Returns how many of the rows are still there."""
+        marked = 0
         for start in range(0, len(ids), _AT_ONCE):
-            await repository.settle(connection, source, ids[start : start + _AT_ONCE], status)
+            marked += await repository.settle(connection, source, ids[start : start + _AT_ONCE], status)
+        return marked
 
     async def _drop_index(self, model_id: int) -> None:
         """As the role that made the tables: the service's own owns nothing."""

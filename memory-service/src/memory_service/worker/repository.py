@@ -97,10 +97,11 @@ def _store(source: Source) -> Insert:
 
 async def settle(
     connection: AsyncConnection, source: Source, ids: Sequence[UUID], status: Literal["pending", "done", "failed"]
-) -> None:
-    """Nothing is pending any more for these rows."""
-    if ids:
-        await connection.execute(_settle(source), {"ids": list(ids), "status": status})
+) -> int:
+    """Say how it stands with these rows; returns how many of them are still there."""
+    if not ids:
+        return 0
+    return (await connection.execute(_settle(source), {"ids": list(ids), "status": status})).rowcount
 
 
 @cache
