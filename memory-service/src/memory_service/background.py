@@ -29,6 +29,8 @@ async def background_work(
     database: Database = app.state.database
     embedder = configured_embedder(settings, database, load)
     app.state.embedder = embedder
+    # Only the process that embeds may begin before the worker does.
+    app.state.begin_embedding = embedder.begin if settings.worker_in_process else None
     app.state.background_parts["embedder"] = embedder.health
     app.state.background_parts["worker"] = _elsewhere
     app.state.model = configured_model(settings)

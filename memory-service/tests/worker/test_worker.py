@@ -91,6 +91,23 @@ async def test_a_batch_that_was_not_stored_is_made_again_by_the_jobs_that_counte
     assert sorted(map(sorted, model.calls)) == [["dos", "uno"], ["dos", "uno"]]
 
 
+async def test_jobs_are_done_in_the_order_of_storing_however_the_queue_hands_them_out(
+    migrated_url: str, database: Database
+) -> None:
+    model = TinyEmbedder()
+    texts = [f"text {number:03}" for number in range(200)]
+    ids = await store(database, "ana", texts, enqueue=False)
+    in_order = [said for _, said in sorted(zip(ids, texts, strict=True))]
+    async with database.transaction("ana") as connection:
+        for start in (128, 0, 192, 64):
+            await enqueue_embedding(connection, "ana", sorted(ids)[start : start + 64])
+    async with working(migrated_url, database, model, loaded=False):
+        await until(lambda: _all_picked(database))
+        model.gate.set()
+        await until(lambda: _all_done(database, "ana"))
+    assert [sorted(call) for call in model.calls] == [sorted(in_order[at : at + 64]) for at in range(0, 200, 64)]
+
+
 async def test_each_owner_has_batches_of_its_own(migrated_url: str, database: Database) -> None:
     for number in range(3):
         for owner in ("ana", "bea"):

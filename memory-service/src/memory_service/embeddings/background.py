@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.db import Database
+from memory_service.embeddings.ahead import EmbeddingAhead
 from memory_service.embeddings.embedder import (
     EMBEDDING_ERRORS,
     Embedder,
@@ -57,6 +58,7 @@ class BackgroundEmbedder:
         self._decided = asyncio.Event()
         self._thread: EmbeddingThread | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ahead = EmbeddingAhead(partial(self.embed, kind="memory"))
 
     def start(self) -> None:
         """Begin loading; returns at once."""
@@ -68,6 +70,7 @@ class BackgroundEmbedder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        self._ahead.close()
         if self._thread is not None:
             self._thread.close()
 
@@ -90,6 +93,21 @@ class BackgroundEmbedder:
         if embedder is None or self._thread is None or self._status != "ok":
             raise EmbedderNotReady(self._detail)
         return await self._thread.embed(embedder, texts, kind)
+
+    def begin(self, texts: Sequence[str]) -> None:
+        """Embed what is about to be stored, so that `memories` finds its vectors made. Nothing while there is no model."""
+        if self.ready:
+            self._ahead.begin(texts)
+
+    async def memories(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of stored texts, begun before or not.
+
+        Raises:
+            EmbedderNotReady: none now. EMBEDDING_ERRORS: a text could not be embedded.
+        """
+        if not self.ready:
+            raise EmbedderNotReady(self._detail)
+        return await self._ahead.fetch(texts)
 
     def health(self) -> PartHealth:
         """How the embedder is, with the model's name and dimension."""

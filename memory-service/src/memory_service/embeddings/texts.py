@@ -24,6 +24,11 @@ def embedded_text(input_text: str, output_text: str, *, dropped: bool) -> str:
     return f"{input_text}\n{output_text}"
 
 
+def embedded_texts(text: str) -> list[str]:
+    """All that gets a vector of its own: `text`, then its passages."""
+    return [text, *passages(text)]
+
+
 def passages(text: str) -> list[str]:
     """Runs of whole sentences that cover `text`, for a text that says several things; none for a short one.
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Row
 
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, Vectors
 from memory_service.embeddings.sources import Source
-from memory_service.embeddings.texts import passages
+from memory_service.embeddings.texts import embedded_texts
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ async def vectors_of(
 
     Rows that cannot be embedded together are tried by halves, so that one bad text spoils no other.
     """
-    texts = [[whole, *passages(whole)] for whole in map(source.text, rows)]
+    texts = [embedded_texts(source.text(row)) for row in rows]
     try:
         made = await embed([one for some in texts for one in some])
     except EMBEDDING_ERRORS:

@@ -42,9 +42,9 @@ async def create_interaction(
 
 
 @router.post("/bulk", status_code=201)
-async def create_interactions(bulk: Bulk, connection: Transaction, owner: OwnerId) -> BulkStored:
+async def create_interactions(bulk: Bulk, request: Request, connection: Transaction, owner: OwnerId) -> BulkStored:
     """Record up to 1000 exchanges, all or none; an error names the index of the one it is about."""
-    stored = await service.record(connection, owner, bulk.interactions)
+    stored = await service.record(connection, owner, bulk.interactions, request.app.state.begin_embedding)
     return BulkStored(created=len(stored), items=stored)
 
 

@@ -1,7 +1,7 @@
 """Recording exchanges, and what humans may say about them afterwards."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from memory_service.core_memory import service as core_memory
 from memory_service.embeddings.queue import enqueue_embedding
+from memory_service.embeddings.texts import embedded_text, embedded_texts
 from memory_service.encryption.blind_index import blind_tokens, both_sides
 from memory_service.errors import Conflict, NotFound
 from memory_service.ids import make_id
@@ -22,16 +23,26 @@ from memory_service.personas.service import CurrentPersona
 from memory_service.scoring import QualityScore
 
 
-async def record(connection: AsyncConnection, owner: str, exchanges: Sequence[InteractionCreate]) -> list[Stored]:
+async def record(
+    connection: AsyncConnection,
+    owner: str,
+    exchanges: Sequence[InteractionCreate],
+    begin_embedding: Callable[[Sequence[str]], None] | None = None,
+) -> list[Stored]:
     """Score and store exchanges, all or none, and ask for their embeddings; answers in the order given.
 
-    Embeddings come later, from the worker: storing neither waits for the embedder nor fails with it.
+    Embeddings come later, from the worker: storing neither waits for the embedder nor fails with it. `begin_embedding` gets
+    the texts before they are scored and stored, which takes as long as embedding half of them.
 
     Raises:
         NotFound, Conflict: a session does not exist or has ended; with several exchanges the message names the index.
     """
     now = datetime.now(UTC)
     sessions = await _open_sessions(connection, exchanges)
+    if begin_embedding is not None:
+        # As if none were dropped: what is, is seldom, and embedded again.
+        wholes = [embedded_text(one.input_text, one.output_text, dropped=False) for one in exchanges]
+        begin_embedding([text for whole in wholes for text in embedded_texts(whole)])
     scores = await _scores(connection, exchanges, sessions, now)
     rows = [
         _row(owner, exchange, sessions[exchange.session_id], quality, now)

@@ -124,15 +124,19 @@ class EmbeddingWork:
         return made
 
     def _like(self, order: _Order) -> list[_Order]:
-        """`order` and others of the same owner and table that are not covered, about a batch of rows."""
-        found, rows = [order], len(order.asked.ids)
-        for one in self._orders:
+        """Orders for the same owner and table that are not covered, the longest waiting first, about a batch of rows.
+
+        `order` itself may not be among them yet: the queue hands jobs out in no order, vectors are begun in that of storing.
+        """
+        alike = (order.asked.owner, order.asked.source.name)
+        waiting = [one for one in self._orders if not one.covered and (one.asked.owner, one.asked.source.name) == alike]
+        found: list[_Order] = []
+        rows = 0
+        for one in sorted(waiting, key=lambda one: one.asked.ids):
+            found.append(one)
+            rows += len(one.asked.ids)
             if rows >= _BATCH:
                 break
-            same = (one.asked.owner, one.asked.source.name) == (order.asked.owner, order.asked.source.name)
-            if same and one is not order and not one.covered:
-                found.append(one)
-                rows += len(one.asked.ids)
         return found
 
     async def _keep(self, asked: EmbedJob, made: _Made) -> bool:
@@ -202,6 +206,6 @@ class EmbeddingWork:
 
     async def _embed(self, texts: Sequence[str]) -> Vectors:
         try:
-            return await self._unless_stopping(self.embedder.embed(texts, "memory"))
+            return await self._unless_stopping(self.embedder.memories(texts))
         except EmbedderNotReady as error:
             raise RetryRequested(timedelta(seconds=1), str(error)) from error
