@@ -99,6 +99,9 @@ def _damaged(manifest: Manifest) -> Iterator[str]:
         yield "base_model"
     if manifest.get("parent", False) is not None and not _holds(manifest.get("parent"), "adapter_id", "weights_sha256"):
         yield "parent"
+    recipe = manifest.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("config"), dict):
+        yield "recipe"
     if manifest.get("status") == "finished" and not _holds(manifest.get("weights"), "file", "sha256"):
         yield "weights"
 

@@ -74,9 +74,9 @@ def louder_than_parent(recipe: Recipe, parent: Manifest) -> list[str]:
 
     Lower rank and rate forget less (LoRA Learns Less and Forgets Less, arXiv 2405.09673).
     """
-    steps = parent["recipe"]["config"].get("steps", {})
+    steps, lora = parent["recipe"]["config"].get("steps", {}), parent.get("lora") or {}
     pairs = (
-        ("lora.r", recipe.lora.r, parent["lora"]["r"]),
+        ("lora.r", recipe.lora.r, lora.get("r")),
         ("steps.learning_rate", recipe.steps.learning_rate, steps.get("learning_rate")),
     )
     return [

@@ -31,6 +31,7 @@ def adapters(tmp_path: Path) -> Path:
             "created_at": name[-15:],
             "week": None,
             "base_model": {"name": "base", "sha256": "c" * 64},
+            "recipe": {"name": "x", "config": {}},
             "parent": None,
             "weights": {"file": "w", "sha256": sha256_file(folder / "w")},
         }

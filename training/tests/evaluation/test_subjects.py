@@ -33,6 +33,7 @@ def add(folder: Path, adapter_id: str, layer: int, week: tuple[int, int] | None 
         "created_at": adapter_id[-15:],
         "week": {"year": week[0], "number": week[1]} if week else None,
         "base_model": {"name": "base", "sha256": "c" * 64},
+        "recipe": {"name": "x", "config": {}},
         "parent": {"adapter_id": "personality-20260101T000000", "weights_sha256": "a" * 64} if layer > 1 else None,
         "weights": {"file": "w", "sha256": "b" * 64},
     }

@@ -37,6 +37,7 @@ def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "status": "finished",
         "created_at": "2026-01-01T00:00:00Z",
         "base_model": {"name": "base", "sha256": "c" * 64},
+        "recipe": {"name": "x", "config": {}},
         "parent": None,
         "weights": {"file": weights.name, "sha256": sha256_file(weights)},
     }

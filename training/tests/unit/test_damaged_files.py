@@ -32,6 +32,7 @@ SOUND: dict[str, Any] = {
     "created_at": "2026-01-01T00:00:00Z",
     "week": None,
     "base_model": {"name": "base", "sha256": "c" * 64},
+    "recipe": {"name": "x", "config": {}},
     "parent": None,
     "weights": {"file": "w", "sha256": "b" * 64},
 }
@@ -51,7 +52,11 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("manifest", "damaged"),
     [
-        *((without(name), name) for name in ("adapter_id", "status", "layer", "base_model", "parent", "weights")),
+        *(
+            (without(name), name)
+            for name in ("adapter_id", "status", "layer", "base_model", "parent", "recipe", "weights")
+        ),
+        (SOUND | {"recipe": {"name": "x"}}, "recipe"),
         (SOUND | {"weights": None}, "weights"),
         (SOUND | {"weights": {"file": 5, "sha256": "b" * 64}}, "weights"),
         (SOUND | {"parent": "personality-20250101T000000"}, "parent"),

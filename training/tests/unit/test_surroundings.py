@@ -134,6 +134,7 @@ def adapter(tmp_path: Path) -> Path:
         "status": "finished",
         "layer": 1,
         "base_model": {"name": "base", "sha256": "c" * 64},
+        "recipe": {"name": "x", "config": {}},
         "parent": None,
         "weights": {"file": weights.name, "sha256": sha256_file(weights)},
     }
