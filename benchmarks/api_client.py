@@ -83,7 +83,8 @@ def _metadata(unit: Unit) -> dict[str, str]:
 def wait_until_embedded(http: httpx.Client, *, look_every: float = _LOOK_EVERY_SECONDS) -> None:
     """Return once no interaction waits for its vector."""
     deadline = time.monotonic() + _EMBED_WITHIN_SECONDS
-    while http.get("/stats").raise_for_status().json()["interactions"]["pending_embeddings"]:
+    waiting = {"embedding_status": "pending", "limit": 1}
+    while http.get("/interactions", params=waiting).raise_for_status().json()["total"]:
         _sleep_until(deadline, look_every)
 
 

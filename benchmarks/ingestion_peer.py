@@ -2,7 +2,7 @@
 
 What it does: stores the same turns, slice by slice and by turns, in three ways: in a service of its own one request a turn, in
 the same service by the bulk route, and in mem0 (`infer=False`, the same embedding model, pgvector on an embedded PostgreSQL
-of its own with the same settings). Ours count as stored once `pending_embeddings` is 0. Sessions are opened within our time.
+of its own with the same settings). Ours count as stored once none is pending. Sessions are opened within our time.
 
 How to run it:         python benchmarks/ingestion_peer.py PATH/conversations.json
 How to run it small:   ... --turns 200

@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 Post = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -57,6 +59,19 @@ async def test_filters(
     assert (page["total"], page["next_cursor"]) == (len(expected), None)
 
 
+async def test_by_how_their_embedding_stands(
+    client: httpx.AsyncClient, month: list[dict[str, Any]], superuser: AsyncEngine
+) -> None:
+    statuses = ["done", "pending", "failed", "done", "pending", "done"]
+    async with superuser.begin() as connection:
+        for told, status in zip(month, statuses, strict=True):
+            update = text("UPDATE interactions SET embedding_status = :status WHERE id = :id")
+            await connection.execute(update, {"status": status, "id": told["id"]})
+    for status, expected in (("pending", [1, 4]), ("done", [5, 0, 3]), ("failed", [2])):
+        page = (await client.get("/interactions", params={"embedding_status": status})).json()
+        assert _numbers(page["items"], month) == expected
+
+
 async def test_by_session(client: httpx.AsyncClient, month: list[dict[str, Any]]) -> None:
     page = (await client.get("/interactions", params={"session_id": month[1]["session_id"]})).json()
     assert _numbers(page["items"], month) == [5, 1, 4]
@@ -106,6 +121,7 @@ async def test_a_page_does_not_repeat_when_something_is_added_before_it(
         {"max_quality": 1.1},
         {"min_quality": "nan"},
         {"dropped": "perhaps"},
+        {"embedding_status": "soon"},
         {"order": "sideways"},
         {"session_id": "seven"},
         {"since": "yesterday"},

@@ -83,6 +83,7 @@ def matching(wanted: InteractionFilter) -> Select[Any]:
         (ge, Interaction.quality_score, wanted.min_quality),
         (le, Interaction.quality_score, wanted.max_quality),
         (eq, Interaction.dropped, wanted.dropped),
+        (eq, Interaction.embedding_status, wanted.embedding_status),
     )
     given = (compare(column, value) for compare, column, value in filters if value is not None)
     return _within(_INTERACTIONS, wanted).where(*given)

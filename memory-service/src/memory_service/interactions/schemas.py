@@ -141,6 +141,10 @@ class InteractionFilter(Window):
     min_quality: Score | None = None
     max_quality: Score | None = None
     dropped: Annotated[bool | None, Query(description="Only what a hard rule dropped, or only the rest.")] = None
+    embedding_status: Annotated[
+        Literal["pending", "done", "failed"] | None,
+        Query(description="Only what waits for its vector, has it, or cannot have one."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
