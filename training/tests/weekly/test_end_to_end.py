@@ -24,7 +24,7 @@ from persona_training.config import read_recipe
 from persona_training.display import Display
 from persona_training.evaluation import gate
 from persona_training.evaluation.report import Report
-from persona_training.ollama.ledger import live_entry
+from persona_training.ollama.ledger import FILE_NAME, live_entry
 from persona_training.ollama.stand_in import StandInOllama
 from persona_training.preparation import Request
 from persona_training.settings import Settings
@@ -231,6 +231,29 @@ def test_6_then_it_goes_on_with_the_deployment_and_does_nothing_twice(house: Hou
     assert house.run().exit_code == 0
     assert len(house.ollama.requests) == asked
     assert "# Week 4 of 2026, casiopy: deployed: the week is live" in (house.folder / "report.md").read_text("utf-8")
+
+
+def test_6_a_week_that_was_rolled_back_does_not_pass_for_live(house: House) -> None:
+    ledger = house.settings.adapters_dir / FILE_NAME
+    before = ledger.read_bytes()
+    now = {
+        "event": "rollback",
+        "tag": "casiopy:week03",
+        "digest": "sha256:3",
+        "at": "2026-11-21T10:00:00Z",
+        "why": "rude",
+    }
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**now, "live": "someone-else:latest"}) + "\n")
+    assert house.run().exit_code == 0
+    assert house.report()["outcome"]["name"] == "deployed"
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**now, "live": "casiopy:latest"}) + "\n")
+    assert house.run().exit_code == 0
+    told = house.report()["outcome"]
+    assert told["name"] == "replaced"
+    assert told["message"] == "casiopy:latest has been casiopy:week03 since 2026-11-21T10:00:00Z (rollback: rude)."
+    ledger.write_bytes(before)
 
 
 @pytest.mark.parametrize("stage", ["train", "gate", "deploy"])

@@ -26,6 +26,12 @@ class Ending:
 DEPLOYED = Ending(
     0, "deployed", "deployed: the week is live", "Nothing. `casiopy deploy --rollback` returns to before."
 )
+REPLACED = Ending(
+    0,
+    "replaced",
+    "deployed before, and something else is live since",
+    "Nothing. `casiopy week --week {week} --year {year} --again deploy` makes this week live again.",
+)
 PASSED = Ending(
     0,
     "passed",
@@ -94,6 +100,7 @@ INTERRUPTED = Ending(
 
 ENDINGS = (
     DEPLOYED,
+    REPLACED,
     PASSED,
     LOCKED,
     EXPORT_FAILED,

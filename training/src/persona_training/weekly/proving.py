@@ -27,6 +27,7 @@ from persona_training.weekly.endings import (
     INCONCLUSIVE,
     NOT_JUDGED,
     OLLAMA_AWAY,
+    REPLACED,
     Ending,
 )
 from persona_training.weekly.journal import StageName
@@ -201,8 +202,13 @@ class DeployStage:
         return None
 
     def verdict(self, result: Result) -> tuple[Ending, str] | None:
-        """The week goes on to its end."""
-        return None
+        """The week goes on to its end, unless its deployment was undone or followed by another one."""
+        about = [one for one in entries(self.settings.adapters_dir) if one.get("live") == result["live"]]
+        if not about or about[-1].get("digest") == result["digest"]:
+            return None
+        now = about[-1]
+        why = f": {now['why']}" if now.get("why") else ""
+        return REPLACED, f"{now['live']} has been {now.get('tag')} since {now.get('at')} ({now.get('event')}{why})."
 
 
 def _deployed(entry: dict[str, Any]) -> Result:
