@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -72,6 +73,30 @@ def test_the_same_text_has_the_same_vector(minilm: OpenVinoEmbedder, exact: Open
             embedder.embed(["otra cosa " * 40, "un gato"], "memory"),
         )
         assert alone[0] == pytest.approx(beside[1], abs=apart)
+
+
+def test_several_embed_at_once_and_nobody_is_refused(exact: OpenVinoEmbedder) -> None:
+    rng = random.Random(5)
+    asked = [[" ".join(["gato"] * rng.randint(1, 40)) for _ in range(rng.randint(1, 40))] for _ in range(6)]
+    alone = [exact.embed(texts, "memory") for texts in asked]
+    with ThreadPoolExecutor(len(asked)) as threads:
+        for _ in range(5):
+            together = threads.map(lambda texts: exact.embed(texts, "memory"), asked)
+            for made, expected in zip(together, alone, strict=True):
+                assert np.allclose(made, expected, atol=1e-5)
+
+
+def test_who_goes_before_the_end_leaves_the_others_alone(exact: OpenVinoEmbedder) -> None:
+    texts = [" ".join(["gato"] * number) for number in range(1, 60)]
+    expected = exact.embed(texts, "memory")
+    gone = exact.runs(texts, "memory")
+    next(gone)
+    staying = exact.runs(texts, "memory")
+    places, vectors = next(staying)
+    gone.close()
+    for some, made in [(places, vectors), *staying]:
+        assert np.allclose(made, expected[list(some)], atol=1e-5)
+    assert np.allclose(exact.embed(texts, "memory"), expected, atol=1e-5)
 
 
 def test_the_engine_says_what_it_computes_in(minilm: OpenVinoEmbedder, exact: OpenVinoEmbedder) -> None:

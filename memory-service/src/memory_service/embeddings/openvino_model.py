@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
@@ -40,29 +41,49 @@ class OpenVinoEmbedder:
         self._prompts = config.prompts
         self._window = config.window
         self._tokenizer = tokenizer
-        streams = int(model.get_property("NUM_STREAMS"))
-        # Of each kind its own: a question is embedded between two runs of memories.
-        self._requests = {kind: [model.create_infer_request() for _ in range(streams)] for kind in config.prompts}
+        self._model = model
+        self._at_once = int(model.get_property("NUM_STREAMS"))
+        # Requests nobody uses now. Whoever embeds has some of its own: a request that two wait for refuses both.
+        self._idle: deque[openvino.InferRequest] = deque()
 
     def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """One row of length 1 per text; what exceeds the model's window is left out."""
         return gathered(self.runs(texts, kind), texts, self.dimension)
 
     def runs(self, texts: Sequence[str], kind: Kind) -> Iterator[Run]:
-        """The vectors of `texts`, some at a time, the shortest texts first; on each thread a run is under way."""
+        """The vectors of `texts`, some at a time, the shortest texts first; on each thread a run is under way.
+
+        Several may be embedding at once, in one thread by turns or in several.
+        """
         prompt = self._prompts[kind]
         tokens = [one.ids for one in self._tokenizer.encode_batch_fast([prompt + text for text in texts])]
-        requests = cycle(self._requests[kind])
+        runs = list(batches([self._padded(len(one)) for one in tokens]))
         under_way: deque[tuple[Sequence[int], openvino.InferRequest]] = deque()
-        for places in batches([self._padded(len(one)) for one in tokens]):
-            if len(under_way) == len(self._requests[kind]):
+        with self._requests(min(self._at_once, len(runs))) as requests:
+            for places, request in zip(runs, cycle(requests), strict=False):
+                if len(under_way) == len(requests):
+                    yield self._finished(*under_way.popleft())
+                self._start(request, [tokens[place] for place in places])
+                under_way.append((places, request))
+            while under_way:
                 yield self._finished(*under_way.popleft())
-            request = next(requests)
-            request.wait()  # whoever asked before may have gone without waiting
-            self._start(request, [tokens[place] for place in places])
-            under_way.append((places, request))
-        while under_way:
-            yield self._finished(*under_way.popleft())
+
+    @contextmanager
+    def _requests(self, number: int) -> Iterator[Sequence[openvino.InferRequest]]:
+        """So many requests for the caller alone. One that has gone before the end may have left some under way."""
+        mine = [self._request() for _ in range(number)]
+        try:
+            yield mine
+        finally:
+            for request in mine:
+                request.wait()
+            self._idle.extend(mine)
+
+    def _request(self) -> openvino.InferRequest:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._model.create_infer_request()
 
     def _start(self, request: openvino.InferRequest, tokens: Sequence[Sequence[int]]) -> None:
         lengths = np.array([[len(one)] for one in tokens], np.int64)
