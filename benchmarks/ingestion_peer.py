@@ -5,7 +5,7 @@ the same service by the bulk route, and in mem0 (`infer=False`, the same embeddi
 of its own with the same settings). Ours count as stored once none is pending. Sessions are opened within our time.
 
 How to run it:         python benchmarks/ingestion_peer.py PATH/conversations.json
-How to run it small:   ... --turns 200
+How to run it small:   ... --turns 200 --slice 100
 
 mem0 gets a virtual environment of its own under ~/.cache/casiopy; where it cannot be installed, ours is measured alone and
 the run says what is missing. Format of the file: benchmarks/README.md.
@@ -118,8 +118,8 @@ def main() -> None:
     """Measure, print, and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="conversations (JSON)")
-    parser.add_argument("--turns", type=int, default=600, help="how many (default 600)")
-    parser.add_argument("--slice", type=int, default=100, help="turns each way stores before the next (default 100)")
+    parser.add_argument("--turns", type=int, help="only the first so many (default: all)")
+    parser.add_argument("--slice", type=int, default=800, help="turns each way stores before the next (default 800)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result file")
     asked = parser.parse_args()
     try:

@@ -42,7 +42,9 @@ class OpenVinoEmbedder:
         self._window = config.window
         self._tokenizer = tokenizer
         self._model = model
-        self._at_once = int(model.get_property("NUM_STREAMS"))
+        # One run waits in the queue: no thread of the model pauses until this one has its turn. While an import of LoCoMo
+        # turns goes on, at some 295 instead of 270 a second, a question is answered in 72 instead of 68 ms (median).
+        self._at_once = int(model.get_property("NUM_STREAMS")) + 1
         # Requests nobody uses now. Whoever embeds has some of its own: a request that two wait for refuses both.
         self._idle: deque[openvino.InferRequest] = deque()
 
@@ -51,7 +53,7 @@ class OpenVinoEmbedder:
         return gathered(self.runs(texts, kind), texts, self.dimension)
 
     def runs(self, texts: Sequence[str], kind: Kind) -> Iterator[Run]:
-        """The vectors of `texts`, some at a time, the shortest texts first; on each thread a run is under way.
+        """The vectors of `texts`, some at a time, the shortest texts first; on each thread a run is under way, and one waits.
 
         Several may be embedding at once, in one thread by turns or in several.
         """
