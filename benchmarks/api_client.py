@@ -80,12 +80,15 @@ def _metadata(unit: Unit) -> dict[str, str]:
     return speaker | {"session": first.session, "date": first.when.date().isoformat()}
 
 
-def wait_until_embedded(http: httpx.Client, *, look_every: float = _LOOK_EVERY_SECONDS) -> None:
-    """Return once no interaction waits for its vector."""
+def wait_until_embedded(http: httpx.Client) -> None:
+    """Return once no interaction waits for its vector.
+
+    The fewer wait, the sooner the next look: each takes the service some milliseconds, and the last should not come late.
+    """
     deadline = time.monotonic() + _EMBED_WITHIN_SECONDS
-    waiting = {"embedding_status": "pending", "limit": 1}
-    while http.get("/interactions", params=waiting).raise_for_status().json()["total"]:
-        _sleep_until(deadline, look_every)
+    asked = {"embedding_status": "pending", "limit": 1}
+    while waiting := http.get("/interactions", params=asked).raise_for_status().json()["total"]:
+        _sleep_until(deadline, min(0.25, max(0.01, waiting * 0.0005)))
 
 
 def wait_until_memory_embedded(http: httpx.Client, user: str, memory: str, content: str) -> None:

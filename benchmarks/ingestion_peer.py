@@ -46,7 +46,7 @@ def ours(http: httpx.Client, conversation: Conversation, store: Callable[..., ob
         part = Conversation(conversation.id, turns[first:last], ())
         begun = time.perf_counter()
         store(http, api_client.interactions(http, part, "interactions", name))
-        api_client.wait_until_embedded(http, look_every=0.1)
+        api_client.wait_until_embedded(http)
         return time.perf_counter() - begun
 
     return ingest
