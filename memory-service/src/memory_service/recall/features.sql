@@ -1,9 +1,13 @@
 -- What tells candidates apart: how near each comes to the question as a whole, in its best passage, and in what was said just
 -- before it; who speaks; whether it asks or tells a time; what a typed memory is worth.
 --
+-- Vectors are looked up document by document: PostgreSQL, which takes the candidates for few, would compare each with each.
+--
 -- The last of the statements that words.sql sets the planner for: what fetches a few rows by their ids does so row by row again.
 WITH settings AS MATERIALIZED (
-    SELECT set_config('enable_nestloop', 'on', true), set_config('enable_mergejoin', 'on', true)
+    SELECT set_config('enable_nestloop', 'on', true),
+           set_config('enable_mergejoin', 'on', true),
+           CAST(:vector AS halfvec) AS vector
 ),
 candidate AS MATERIALIZED (
     SELECT document.*, previous.id AS previous
@@ -18,16 +22,6 @@ candidate AS MATERIALIZED (
         LIMIT 1
     ) AS previous ON true
     WHERE document.id = ANY (:ids)
-),
-near AS MATERIALIZED (
-    SELECT document_id, part, 1 - (embedding <=> CAST(:vector AS halfvec)) AS cosine
-    FROM embeddings
-    WHERE document_id = ANY (ARRAY(SELECT id FROM candidate UNION SELECT previous FROM candidate))
-      AND model_id = :model_id
-      AND CAST(:vector AS halfvec) IS NOT NULL
-),
-nearest AS (
-    SELECT document_id, max(cosine) FILTER (WHERE part = 0) AS whole, max(cosine) AS best FROM near GROUP BY document_id
 ),
 spoken AS (
     SELECT DISTINCT document_id
@@ -52,6 +46,17 @@ SELECT
     (SELECT confidence FROM memories WHERE id = candidate.memory_id) AS confidence
 FROM settings
 CROSS JOIN candidate
-LEFT JOIN nearest AS own ON own.document_id = candidate.id
-LEFT JOIN nearest AS prior ON prior.document_id = candidate.previous
+CROSS JOIN LATERAL (
+    SELECT max(cosine) FILTER (WHERE part = 0) AS whole, max(cosine) AS best
+    FROM (
+        SELECT part, 1 - (embedding <=> settings.vector) AS cosine
+        FROM embeddings
+        WHERE document_id = candidate.id AND model_id = :model_id
+    ) AS near
+) AS own
+LEFT JOIN LATERAL (
+    SELECT 1 - (embedding <=> settings.vector) AS whole
+    FROM embeddings
+    WHERE document_id = candidate.previous AND model_id = :model_id AND part = 0
+) AS prior ON true
 LEFT JOIN spoken ON spoken.document_id = candidate.id
