@@ -40,7 +40,9 @@ SELECT
     candidate.previous,
     own.whole AS cosine,
     own.best,
-    prior.whole AS previous_cosine,
+    (SELECT 1 - (embedding <=> settings.vector)
+     FROM embeddings
+     WHERE document_id = candidate.previous AND model_id = :model_id AND part = 0) AS previous_cosine,
     spoken.document_id IS NOT NULL AS spoken,
     (SELECT importance FROM memories WHERE id = candidate.memory_id) AS importance,
     (SELECT confidence FROM memories WHERE id = candidate.memory_id) AS confidence
@@ -54,9 +56,4 @@ CROSS JOIN LATERAL (
         WHERE document_id = candidate.id AND model_id = :model_id
     ) AS near
 ) AS own
-LEFT JOIN LATERAL (
-    SELECT 1 - (embedding <=> settings.vector) AS whole
-    FROM embeddings
-    WHERE document_id = candidate.previous AND model_id = :model_id AND part = 0
-) AS prior ON true
 LEFT JOIN spoken ON spoken.document_id = candidate.id
