@@ -90,6 +90,12 @@ def read_adapter(folder: Path) -> Manifest:
     return manifest
 
 
+def config_of(manifest: Manifest) -> dict[str, Any]:
+    """The recipe an adapter was trained with, as its manifest has it; empty where it names none."""
+    config: dict[str, Any] = manifest.get("recipe", {}).get("config", {})
+    return config
+
+
 def _damaged(manifest: Manifest) -> Iterator[str]:
     """What whoever uses an adapter relies on, and is not there or of another kind."""
     yield from (name for name in ("adapter_id", "status") if not isinstance(manifest.get(name), str))
@@ -99,7 +105,7 @@ def _damaged(manifest: Manifest) -> Iterator[str]:
         yield "base_model"
     if manifest.get("parent", False) is not None and not _holds(manifest.get("parent"), "adapter_id", "weights_sha256"):
         yield "parent"
-    recipe = manifest.get("recipe")
+    recipe = manifest.get("recipe", {"config": {}})  # a folder of other origin need not name one
     if not isinstance(recipe, dict) or not isinstance(recipe.get("config"), dict):
         yield "recipe"
     if manifest.get("status") == "finished" and not _holds(manifest.get("weights"), "file", "sha256"):

@@ -13,6 +13,7 @@ from persona_training.adapters import (
     adapters_in,
     check_base,
     check_weights,
+    config_of,
     finished_adapter,
     read_adapter,
 )
@@ -74,7 +75,7 @@ def louder_than_parent(recipe: Recipe, parent: Manifest) -> list[str]:
 
     Lower rank and rate forget less (LoRA Learns Less and Forgets Less, arXiv 2405.09673).
     """
-    steps, lora = parent["recipe"]["config"].get("steps", {}), parent.get("lora") or {}
+    steps, lora = config_of(parent).get("steps", {}), parent.get("lora") or {}
     pairs = (
         ("lora.r", recipe.lora.r, lora.get("r")),
         ("steps.learning_rate", recipe.steps.learning_rate, steps.get("learning_rate")),

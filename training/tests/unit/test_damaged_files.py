@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from persona_training.adapters import adapters_in, read_adapter
+from persona_training.adapters import adapters_in, config_of, read_adapter
 from persona_training.backends.lora import check_target_modules
 from persona_training.bases import find_base
 from persona_training.errors import AdapterError, BaseModelError, StorageError
 from persona_training.evaluation.kept_replies import open_kept
+from persona_training.evaluation.system_prompt import trained_without
 from persona_training.models import load_base, load_tokenizer
 from persona_training.ollama.ledger import Entry, entries, record
+from persona_training.parents import louder_than_parent
 from persona_training.run_folder import RunFolder, read_state
 from persona_training.run_manifest import resumed_request
+from persona_training.smoke import smoke_recipe
 from persona_training.testing import small_recipe
 from persona_training.tiny.build import TinyRecipe, tiny_model
 from safetensors.torch import load_file, save_file
@@ -52,10 +55,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("manifest", "damaged"),
     [
-        *(
-            (without(name), name)
-            for name in ("adapter_id", "status", "layer", "base_model", "parent", "recipe", "weights")
-        ),
+        *((without(name), name) for name in ("adapter_id", "status", "layer", "base_model", "parent", "weights")),
         (SOUND | {"recipe": {"name": "x"}}, "recipe"),
         (SOUND | {"weights": None}, "weights"),
         (SOUND | {"weights": {"file": 5, "sha256": "b" * 64}}, "weights"),
@@ -252,3 +252,11 @@ def test_a_ledger_line_that_is_no_entry_is_named(line: str, tmp_path: Path) -> N
     (tmp_path / "deployments.jsonl").write_text(f"{line}\n", encoding="utf-8")
     with pytest.raises(StorageError, match="a line is no JSON object"):
         entries(tmp_path)
+
+
+def test_an_adapter_of_other_origin_need_not_name_a_recipe(folder: Path) -> None:
+    (folder / "manifest.json").write_text(json.dumps(without("recipe")), encoding="utf-8")
+    manifest = read_adapter(folder)
+    assert config_of(manifest) == {}
+    assert not trained_without(manifest)
+    assert louder_than_parent(smoke_recipe(folder), manifest) == []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_training.adapters import Manifest
+from persona_training.adapters import Manifest, config_of
 from persona_training.datasets import Dataset, load_dataset
 from persona_training.errors import DatasetError, PersonaTrainingError
 from persona_training.evaluation.service import MemoryService
@@ -44,7 +44,7 @@ def datasets_of(manifests: Sequence[Manifest], exports_dir: Path) -> tuple[list[
 
 def trained_without(manifest: Manifest | None) -> bool:
     """Does the adapter's recipe train without a system prompt, so that she is to be served without one?"""
-    return manifest is not None and manifest["recipe"]["config"].get("system_prompt") == "omit"
+    return manifest is not None and config_of(manifest).get("system_prompt") == "omit"
 
 
 def choose_system_prompt(
