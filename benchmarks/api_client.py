@@ -11,6 +11,8 @@ from conversations import Conversation, Store, Unit, units
 # Far above what any machine needs for a few thousand turns; a worker that stands still should not hang the script.
 _EMBED_WITHIN_SECONDS = 3600
 _LOOK_EVERY_SECONDS = 0.1
+# Between two looks at how many texts wait: at most, at least, and so much for each that waits (one takes 3 ms or more).
+_SELDOM_SECONDS, _OFTEN_SECONDS, _SECONDS_A_TEXT = 0.25, 0.01, 0.0005
 # Interactions a bulk request carries: half of what it may.
 BULK = 500
 
@@ -88,7 +90,7 @@ def wait_until_embedded(http: httpx.Client) -> None:
     deadline = time.monotonic() + _EMBED_WITHIN_SECONDS
     asked = {"embedding_status": "pending", "limit": 1}
     while waiting := http.get("/interactions", params=asked).raise_for_status().json()["total"]:
-        _sleep_until(deadline, min(0.25, max(0.01, waiting * 0.0005)))
+        _sleep_until(deadline, min(_SELDOM_SECONDS, max(_OFTEN_SECONDS, waiting * _SECONDS_A_TEXT)))
 
 
 def wait_until_memory_embedded(http: httpx.Client, user: str, memory: str, content: str) -> None:

@@ -1,7 +1,9 @@
 """Vectors that are begun before they are asked for: each text is embedded once, whoever asks, and nothing waits for ever."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 from memory_service.embeddings import ahead
 from memory_service.embeddings.ahead import EmbeddingAhead
 from memory_service.embeddings.embedder import Vectors
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .moving import Store
+
+Gates = Callable[[AsyncEngine, str], AbstractAsyncContextManager[Any]]
 
 
 class Model:
@@ -132,10 +137,17 @@ async def test_closing_gives_up_what_is_under_way() -> None:
 
 
 @pytest.mark.parametrize("store", ["plain"], indirect=True)
-async def test_a_bulks_texts_are_embedded_while_they_are_stored_and_once(store: Store) -> None:
+async def test_a_bulks_texts_are_embedded_while_they_are_stored_and_once(store: Store, gate: Gates) -> None:
     embedder = store.app.state.embedder
     texts = [*(f"gardens number {n}" for n in range(100)), " ".join(f"Long ago I had {n} gardens." for n in range(30))]
-    await store.tell(*texts)
+    async with gate(store.superuser, "BEFORE INSERT ON interactions FOR EACH STATEMENT") as held:
+        telling = asyncio.create_task(store.tell(*texts))
+        await held.waiting()
+        async with asyncio.timeout(60):
+            while embedder._embedder.embedded < len(texts):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await held.open()
+        await telling
     await store.embedded()
     passages = await store.count("embeddings") - len(texts)
     assert passages > 1

@@ -254,6 +254,11 @@ def test_6_a_week_that_was_rolled_back_does_not_pass_for_live(house: House) -> N
     assert told["name"] == "replaced"
     assert told["message"] == "casiopy:latest has been casiopy:week03 since 2026-11-21T10:00:00Z (rollback: rude)."
     ledger.write_bytes(before)
+    done = house.run("--again", "deploy")  # as its next step advises
+    assert done.exit_code == 0, done.output
+    assert house.report()["outcome"]["name"] == "deployed"
+    assert ledger.read_bytes().startswith(before)
+    assert len(ledger.read_bytes()) > len(before), "it is made live once more"
 
 
 @pytest.mark.parametrize("stage", ["train", "gate", "deploy"])

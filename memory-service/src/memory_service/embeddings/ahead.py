@@ -41,7 +41,8 @@ class EmbeddingAhead:
         now = time.monotonic()
         self._drop(before=now - _KEPT_SECONDS)
         room = _MOST - len(self._begun)
-        fresh = list({_key(text): text for text in texts if _key(text) not in self._begun}.items())[:room]
+        keyed = {_key(text): text for text in texts}
+        fresh = [(key, text) for key, text in keyed.items() if key not in self._begun][:room]
         for start in range(0, len(fresh), _BATCH):
             keys, batch = zip(*fresh[start : start + _BATCH], strict=True)
             task = asyncio.create_task(self._embed(batch), name="embed ahead")
