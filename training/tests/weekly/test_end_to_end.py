@@ -236,7 +236,7 @@ def test_6_then_it_goes_on_with_the_deployment_and_does_nothing_twice(house: Hou
 def test_6_a_week_that_was_rolled_back_does_not_pass_for_live(house: House) -> None:
     ledger = house.settings.adapters_dir / FILE_NAME
     before = ledger.read_bytes()
-    now = {
+    undone = {
         "event": "rollback",
         "tag": "casiopy:week03",
         "digest": "sha256:3",
@@ -244,16 +244,20 @@ def test_6_a_week_that_was_rolled_back_does_not_pass_for_live(house: House) -> N
         "why": "rude",
     }
     with ledger.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**now, "live": "someone-else:latest"}) + "\n")
+        file.write(json.dumps({**undone, "live": "someone-else:latest"}) + "\n")
     assert house.run().exit_code == 0
     assert house.report()["outcome"]["name"] == "deployed"
     with ledger.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**now, "live": "casiopy:latest"}) + "\n")
+        file.write(json.dumps({**undone, "live": "casiopy:latest"}) + "\n")
     assert house.run().exit_code == 0
     told = house.report()["outcome"]
     assert told["name"] == "replaced"
     assert told["message"] == "casiopy:latest has been casiopy:week03 since 2026-11-21T10:00:00Z (rollback: rude)."
     ledger.write_bytes(before)
+    moment = json.loads(before)["at"]
+    assert len(moment) == len("2026-11-21T10:00:00.000Z"), (
+        "in whole seconds, the next deployment would pass for this one"
+    )
     done = house.run("--again", "deploy")  # as its next step advises
     assert done.exit_code == 0, done.output
     assert house.report()["outcome"]["name"] == "deployed"

@@ -22,7 +22,8 @@ from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.service import MemoryService
 from persona_training.evaluation.subjects import Subject, find_adapter
 from persona_training.evaluation.system_prompt import SystemPrompt, choose_system_prompt, trained_without
-from persona_training.ollama.ledger import deployed_as, entries, now_utc
+from persona_training.ollama.ledger import deployed_as, entries
+from persona_training.run_folder import now
 from persona_training.settings import Settings
 
 NEUTRAL_FLOOR = "neutral replies of the battery"
@@ -123,7 +124,7 @@ def cast_of_server(
         folder = find_adapter(model, settings.adapters_dir) if name != "floor" else None
         weights, missing = local.weights(model, folder, floor=name == "floor")
         # Nothing tells which weights such a server holds today; a name is good for resuming on the same day only.
-        identity = {"in": server.url, "model": model, "on": now_utc()[:10]}
+        identity = {"in": server.url, "model": model, "on": now()[:10]}
         speak = lambda: OpenAIReplier(model, server)  # noqa: E731 (called when the first thing has to be drawn)
         return Voice(_named(model, folder), identity, speak, weights, missing, lasting=False)
 

@@ -8,13 +8,14 @@ from persona_training.display import Display
 from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.artefacts import Artefacts, write_artefacts
 from persona_training.ollama.canary import AdapterRefusedError, create_with_adapter, expected
-from persona_training.ollama.ledger import Entry, exclusively, now_utc, record
+from persona_training.ollama.ledger import Entry, exclusively, record
 from persona_training.ollama.modelfile import Form, create_request
 from persona_training.ollama.planning import DeployError, Plan, Request, make_plan
 from persona_training.ollama.promotion import HalfMovedError, Moved, Names, discard, promote
 from persona_training.ollama.rollback import undo
 from persona_training.ollama.server import OllamaAwayError, OllamaError, OllamaServer, OllamaTooOldError
 from persona_training.ollama.smoke import Smoke, smoke_test
+from persona_training.run_folder import now
 from persona_training.settings import Settings
 
 __all__ = ["DeployError", "Plan", "Request", "deploy", "make_plan", "undo", "write_and_deploy", "write_plan"]
@@ -119,7 +120,7 @@ def _entry(plan: Plan, artefacts: Artefacts, moved: Moved, server: OllamaServer)
         forced=plan.approval.forced,
         replaced=moved.replaced,
         host=server.url,
-        at=now_utc(),
+        at=now(),
         skills=[manifest["adapter_id"] for manifest in plan.layers.skill_manifests],
     )
 

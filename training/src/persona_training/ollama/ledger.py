@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +35,7 @@ class Entry:
         forced: the operator's reason for deploying without a passing report; a rollback to that version keeps it.
         replaced: digest of what was live before, None for nothing.
         host: where.
-        at: UTC.
+        at: UTC, to the millisecond; lines of older versions have whole seconds.
         by: who asked: a person at the command line, a person in the dashboard, or the watch.
         why: the reason of a rollback, where one was given; the watch always gives one.
         skills: adapter ids of the layers 3 that are served beside `adapter_id`.
@@ -57,11 +56,6 @@ class Entry:
     by: By = "command"
     why: str | None = None
     skills: list[str] = field(default_factory=list)
-
-
-def now_utc() -> str:
-    """The moment as the ledger writes it."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager

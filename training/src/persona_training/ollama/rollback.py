@@ -8,9 +8,10 @@ from typing import Any
 from persona_training.display import Display
 from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import refuse_erased
-from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, now_utc, record
+from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, record
 from persona_training.ollama.promotion import Moved, Names, both_versions, roll_back
 from persona_training.ollama.server import OllamaServer
+from persona_training.run_folder import now
 from persona_training.settings import Settings
 
 
@@ -73,7 +74,7 @@ def _entry(names: Names, moved: Moved, known: dict[str, Any], host: str) -> Entr
         forced=known.get("forced"),
         replaced=moved.replaced,
         host=host,
-        at=now_utc(),
+        at=now(),
         skills=list(known.get("skills") or []),
     )
 

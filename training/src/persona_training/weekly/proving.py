@@ -176,8 +176,7 @@ class DeployStage:
         ours = [
             entry
             for entry in entries(self.settings.adapters_dir)
-            if (entry.get("adapter_id"), entry.get("event")) == (adapter_id, "deploy")
-            and str(entry.get("at")) >= _to_the_second(since)
+            if (entry.get("adapter_id"), entry.get("event")) == (adapter_id, "deploy") and str(entry.get("at")) >= since
         ]
         if ours:
             self.display.fact("deploy", f"{ours[-1]['tag']} was made live by an earlier attempt")
@@ -213,8 +212,3 @@ class DeployStage:
 
 def _deployed(entry: dict[str, Any]) -> Result:
     return {key: entry[key] for key in ("tag", "live", "digest", "host", "report_id", "at")}
-
-
-def _to_the_second(moment: str) -> str:
-    """The ledger's moments have no fractions: what happened in the second a stage began in is not before it."""
-    return moment[:19] + "Z"
