@@ -14,6 +14,8 @@ PACKAGES := -e . -e 'memory-service[embedded,embed,models,backup]' -e training -
 # torch and scientific libraries spin when they share cores; one thread each is faster here (measured on 2 cores).
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Some container images forbid bytecode: every process would then compile all it imports anew (measured: a second and more each).
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up setup test lint types unit format generate bench browser clean
 
