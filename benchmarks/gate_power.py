@@ -34,7 +34,7 @@ from persona_training.evaluation.embedding import find_embedding
 from persona_training.evaluation.exam import Exam
 from persona_training.evaluation.judgement import Judgement, judge
 from persona_training.evaluation.losses import all_losses
-from persona_training.evaluation.replies import draw, hold_dialogues
+from persona_training.evaluation.replies import by_dialogue, draw, hold_dialogues
 from persona_training.evaluation.transcript import Transcript
 from persona_training.generation import TransformersReplier, load_transformers_replier
 from persona_training.preparation import Request
@@ -167,14 +167,13 @@ def hear(place: Place, name: str, adapters: Sequence[Path], week: Week) -> Trans
         place.base, adapters, device="cpu", name=name, omit_system=True
     )
     drawn = draw(voice, probes, samples=place.samples, seed=HEARING_SEED)
-    turns: list[list[str]] = [[] for _ in dialogues]
-    for answers in hold_dialogues(voice, dialogues, sample=0, seed=HEARING_SEED):
-        for said, answer in zip(turns, answers, strict=True):
-            said.append(answer)
+    evenings = [
+        by_dialogue(dialogues, hold_dialogues(voice, dialogues, sample=sample, seed=HEARING_SEED))
+        for sample in range(place.samples)
+    ]
     persona, general = all_losses(voice, battery.corpora)
-    return Transcript(
-        name, drawn.replies, [[said] for said in turns], persona, general, round(time.process_time() - begun, 1)
-    )
+    turns = [list(talks) for talks in zip(*evenings, strict=True)]
+    return Transcript(name, drawn.replies, turns, persona, general, round(time.process_time() - begun, 1))
 
 
 def train_and_hear(task: tuple[Place, Pupil]) -> str:
@@ -296,7 +295,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--good", type=int, default=30, help="good retrainings (default 30)")
     parser.add_argument("--damaged", type=int, default=30, help="damaged ones, six kinds in turn (default 30)")
-    parser.add_argument("--samples", type=int, default=4, help="replies per probe (default 4)")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="replies per probe, and evenings per dialogue (default 4)"
+    )
     parser.add_argument("--probes", type=int, default=80, help="of the shipped battery, beside the week's (default 80)")
     parser.add_argument("--dialogues", type=int, default=12, help="of twelve turns (default 12)")
     parser.add_argument("--processes", type=int, default=2, help="trained and heard at once (default 2)")

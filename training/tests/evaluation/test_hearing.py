@@ -13,9 +13,11 @@ from persona_training.display import Display
 from persona_training.errors import StorageError
 from persona_training.evaluation.battery import Battery
 from persona_training.evaluation.cast import Voice
+from persona_training.evaluation.comparison import Verdict
 from persona_training.evaluation.hearing import Hearing, HearingError, Plan
-from persona_training.evaluation.judgement import Judgement
+from persona_training.evaluation.judgement import Finding, Judgement
 from persona_training.evaluation.kept_replies import open_kept
+from persona_training.evaluation.metrics import METRICS
 from persona_training.evaluation.report import Named
 from persona_training.evaluation.results import VoiceName
 from persona_training.evaluation.transcript import Transcript
@@ -79,6 +81,20 @@ def test_it_stops_when_the_verdict_is_certain(plan: Plan, settings: Settings) ->
     said = hearing(plan, {"candidate": Speaker()}, settings).hear(look)
     assert looks == [(1, 1), (2, 2)]
     assert said["candidate"].samples == 2
+
+
+def test_dialogues_are_held_again_while_they_leave_something_open(plan: Plan, settings: Settings) -> None:
+    late = next(metric for metric in METRICS if metric.name == "style_late")
+
+    def look(said: Mapping[str, Transcript], number: int) -> Judgement:
+        verdict: Verdict = "inconclusive" if number < 3 else "pass"
+        findings = [Finding(late, None, None, {}, (), verdict)]
+        return Judgement("inconclusive", [], [], (), findings, [], final=False, look=number, looks=5)
+
+    for most, held in ((4, 3), (2, 2)):
+        longer = replace(plan, samples=5, dialogue_samples=most)
+        said = hearing(longer, {"candidate": Speaker()}, settings).hear(look)["candidate"]
+        assert (said.samples, [len(talks) for talks in said.turns]) == (5, [held, held])
 
 
 def test_an_interrupted_hearing_goes_on_where_it_stopped(plan: Plan, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from persona_training.evaluation.comparison import Draws, allowed_difference, no
 from persona_training.evaluation.exam import Exam
 from persona_training.evaluation.judgement import Finding, judge, sentence, weigh
 from persona_training.evaluation.measuring import Measured
-from persona_training.evaluation.metrics import METRICS, Metric
+from persona_training.evaluation.metrics import METRICS, Metric, Over
 from persona_training.evaluation.transcript import Transcript
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -119,6 +119,25 @@ def test_probes_that_differ_ask_for_probes() -> None:
     assert few(0.02, round(1.3 * finding.clusters_needed), 4, within=0.02, between=0.8).verdict == "pass"
 
 
+@pytest.mark.parametrize(
+    ("over", "samples", "advice"),
+    [
+        ("probes", 4, "No number of samples would tell: it needs about"),
+        ("dialogues", 1, "Perhaps more samples of each would tell, too."),
+        ("texts", 1, "texts, and there are 40."),
+    ],
+)
+def test_advice_claims_of_samples_only_what_samples_have_shown(over: Over, samples: int, advice: str) -> None:
+    metric = replace(HIGHER, over=over)
+    rng = np.random.default_rng(5)
+    apart = rng.normal(scale=0.6, size=(40, 1))
+    change = np.repeat(apart - apart.mean() - 0.05, samples, axis=1)
+    finding = found(metric, candidate=change, reference=np.zeros_like(change))
+    assert finding.verdict == "inconclusive"
+    assert advice in finding.why
+    assert ("sample" in finding.why) == (over != "texts")
+
+
 def test_the_comparison_that_needs_most_probes_is_the_one_told() -> None:
     """The reference was asked for everything, the golden version for less; both leave the matter open."""
     level = np.zeros((60, 1))
@@ -129,7 +148,7 @@ def test_the_comparison_that_needs_most_probes_is_the_one_told() -> None:
     assert of["reference"][0] == 60
     assert of["golden"][0] == 30
     assert finding.clusters_needed == of["golden"][1] > (of["reference"][1] or 0)
-    assert finding.why.endswith("and there are 30.")
+    assert "and there are 30." in finding.why
 
 
 def test_one_sample_cannot_tell_noise_from_probes() -> None:

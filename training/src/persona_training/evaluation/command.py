@@ -94,7 +94,11 @@ class GateCommand(click.Command):
 @click.option("--smoke", is_flag=True, help="A quick look: 20 probes x 4, no dialogues, no perplexity.")
 @click.option("--no-dialogues", is_flag=True, help="Do not hold the dialogues, so that drift is not measured.")
 @click.option(
-    "--dialogue-samples", default=1, show_default=True, type=click.IntRange(1, 2), help="How often each is held."
+    "--dialogue-samples",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often each dialogue is held at most: again in a later round only while dialogues leave the verdict open.",
 )
 @click.option("--no-early-stop", is_flag=True, help="Hear every round and look once, at the end.")
 @click.option("--redraw", is_flag=True, help="Use no reply that an earlier gate has kept.")

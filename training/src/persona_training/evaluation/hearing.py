@@ -1,6 +1,7 @@
-"""Hear the voices in rounds: in each, every voice answers every probe once more; the first rounds hold the dialogues too.
+"""Hear the voices in rounds: in each, every voice answers every probe once more; the first round holds the dialogues, too.
 
-Whoever looks after each round may stop as soon as the verdict is certain. Everything is kept as it is drawn.
+Whoever looks after each round may stop as soon as the verdict is certain, and has the dialogues held once more while they leave
+something open. Everything is kept as it is drawn.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Plan:
 
     Attributes:
         samples: rounds of probes at most.
-        dialogue_samples: rounds in which the dialogues are held.
+        dialogue_samples: rounds in which the dialogues are held, at most; when nobody looks, the first so many.
         told: system prompt in front of every conversation; empty where voices carry their own.
         prompt: system prompt of the candidate, for the losses.
         losses: whether losses are taken.
@@ -59,7 +60,7 @@ class Plan:
 
     @property
     def replies(self) -> int:
-        """Replies of one voice in all rounds."""
+        """Replies of one voice in all rounds, at most."""
         return self.samples * len(self.probes) + self.dialogue_samples * sum(len(one.turns) for one in self.dialogues)
 
 
@@ -99,23 +100,26 @@ class Hearing:
 
         Args:
             look: called with everything heard after a round, and with the number of the round from 1; hearing ends when its
-                judgement is final. None hears all rounds.
+                judgement is final, and the next round holds the dialogues where it is open over them. None hears everything.
 
         Raises:
             HearingError: a voice fell silent; the message says why and that what was heard is kept.
         """
         bar = HearingBar(self._display.console)
         with bar.shown(self._plan.replies * len(self._voices)):
+            talk = bool(self._plan.dialogues)
             for sample in range(self._plan.samples):
+                talk = talk and sample < self._plan.dialogue_samples
                 for name in self._voices:
                     bar.turn(sample, self._plan.samples, name)
-                    self._round(name, sample, bar)
+                    self._round(name, sample, bar, talk=talk)
                 if look is None:
                     continue
                 judgement = look(self.transcripts(), sample + 1)
                 bar.looked(judgement)
                 if judgement.final:
                     break
+                talk = talk and judgement.open_over("dialogues")
         self._report()
         return self.transcripts()
 
@@ -137,7 +141,7 @@ class Hearing:
             identity |= {"software": software(), "on": _device()}
         return open_kept(settings.data_dir, voice.named.name, identity, speak, afresh=self._plan.redraw)
 
-    def _round(self, name: VoiceName, sample: int, bar: HearingBar) -> None:
+    def _round(self, name: VoiceName, sample: int, bar: HearingBar, *, talk: bool) -> None:
         plan, said, kept = self._plan, self._said[name], self._kept[name]
         started = time.monotonic()
         try:
@@ -145,7 +149,7 @@ class Hearing:
             for portion in ask_probes(kept, plan.probes, sample=sample, seed=plan.seed, system_prompt=plan.told):
                 replies += portion
                 bar.heard(len(portion))
-            if sample < plan.dialogue_samples and plan.dialogues:
+            if talk:
                 said.held.append(self._dialogues(kept, sample, bar))
             if sample == 0 and plan.losses:
                 self._losses(name)

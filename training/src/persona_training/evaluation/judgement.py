@@ -29,7 +29,7 @@ from persona_training.evaluation.comparison import (
 from persona_training.evaluation.exam import Exam, Values
 from persona_training.evaluation.hard_rules import HardFail, RuleOutcome, find_hard_fails, outcomes
 from persona_training.evaluation.measuring import Measured, level, measured
-from persona_training.evaluation.metrics import Metric
+from persona_training.evaluation.metrics import Metric, Over
 from persona_training.evaluation.multiplicity import holm
 from persona_training.evaluation.transcript import Transcript
 
@@ -109,6 +109,10 @@ class Judgement:
     look: int = 1
     looks: int = 1
     style: dict[str, Values] = field(default_factory=dict)
+
+    def open_over(self, over: Over) -> bool:
+        """Is the verdict kept open by a metric over such units, which further samples of them may decide?"""
+        return any(one.verdict == "inconclusive" and one.decides and one.metric.over == over for one in self.findings)
 
 
 def judge(
@@ -230,7 +234,7 @@ def _verdict(
     more_samples = [one.more_samples for one in open_ones if one.more_samples is not None]
     if needed:
         in_all, now = max(needed)
-        return "inconclusive", _clusters(in_all, now, metric), None, in_all
+        return "inconclusive", _clusters(in_all, now, samples, metric), None, in_all
     if more_samples:
         return "inconclusive", _sentence_case(_samples(max(more_samples), metric)), max(more_samples), None
     return "inconclusive", "It lies on the very edge of what is allowed: no number of samples would tell.", None, None
@@ -253,10 +257,15 @@ def _samples(more: int, metric: Metric) -> str:
     return f"about {more} more {'sample' if more == 1 else 'samples'} a {_UNITS[metric.over]} would tell."
 
 
-def _clusters(needed: int, now: int, metric: Metric) -> str:
+def _clusters(needed: int, now: int, samples: int, metric: Metric) -> str:
     if now < FEWEST:
         return f"{now} {metric.over} are too few to let anything pass: it needs at least {FEWEST}."
-    return f"No number of samples would tell: it needs about {needed} {metric.over}, and there are {now}."
+    told = f"it needs about {needed} {metric.over}, and there are {now}."
+    if metric.over == "texts":
+        return _sentence_case(told)
+    if samples == 1:  # then nobody knows how far two of one probe would lie apart
+        return f"{_sentence_case(told)} Perhaps more samples of each would tell, too."
+    return f"No number of samples would tell: {told}"
 
 
 def _sentence_case(text: str) -> str:
