@@ -110,6 +110,15 @@ def test_deploying_the_same_again_changes_nothing(house: House, ollama: StandInO
     assert first.digest == second.digest
     assert set(ollama.models) == {"casiopy:week05", "casiopy:latest"}
     assert ollama.count("blob") == 1
+    assert second.replaced is None
+
+
+def test_a_deployment_whose_line_was_lost_names_what_it_replaced(house: House, ollama: StandInOllama) -> None:
+    """Killed between the last move and the ledger, it is run again and finds this very model live."""
+    first, second = go(house, ollama, Request(adapter=LAYER_1)), go(house, ollama)
+    again = go(house, ollama)
+    assert (again.digest, again.replaced) == (second.digest, first.digest)
+    assert digests(ollama)["casiopy:previous"] == first.digest
 
 
 def test_nothing_to_roll_back_to(house: House, ollama: StandInOllama) -> None:

@@ -77,7 +77,9 @@ def promote(server: OllamaServer, names: Names) -> Moved:
         if any(after.get(target) != digests[names.candidate] for target in (names.tag, names.live)):
             raise OllamaError(f"Ollama answered, but {names.live} is not the new model.")
     _sweep(server, [names.candidate, *spares])
-    return Moved(digest=digests[names.candidate], replaced=before)
+    # An attempt that was killed after its last move has made this very model live: what it replaced is `previous`.
+    replaced = digests.get(names.previous) if before == digests[names.candidate] else before
+    return Moved(digest=digests[names.candidate], replaced=replaced)
 
 
 def roll_back(server: OllamaServer, names: Names) -> Moved:

@@ -82,7 +82,7 @@ NOT_JUDGED = Ending(
 DEPLOY_FAILED = Ending(
     40,
     "deploy_failed",
-    "the deployment was refused or failed: what was live still is",
+    "the deployment was refused or failed: unless the message says otherwise, what was live still is",
     "Put right what the message names, then run the same command again: it goes on with the deployment.",
 )
 OLLAMA_AWAY = Ending(
