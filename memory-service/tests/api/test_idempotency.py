@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
@@ -10,6 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 Post = Callable[..., Awaitable[dict[str, Any]]]
+Gates = Callable[[AsyncEngine, str], AbstractAsyncContextManager[Any]]
+
+_OLD_KEYS = text("""
+    INSERT INTO idempotent_requests (owner_id, key, request_hash, status, body, created_at)
+    SELECT :owner, 'old-' || number, '', 200, '', now() - interval '25 hours' FROM generate_series(1, 90) AS number
+""")
 
 
 async def test_the_same_request_is_answered_again(client: httpx.AsyncClient) -> None:
@@ -90,3 +97,65 @@ async def test_keys_are_forgotten_after_a_day(client: httpx.AsyncClient, superus
         await connection.execute(age, {"owner": owner})
     answer = await client.post("/sessions", json={"user_id": "bea"}, headers=headers)
     assert answer.status_code == 201
+
+
+async def test_forgetting_old_keys_holds_nobody_up(
+    client: httpx.AsyncClient, open_session: Post, tell: Post, superuser: AsyncEngine, owner: str
+) -> None:
+    exchange = await tell(await open_session())
+    path = f"/interactions/{exchange['id']}/feedback"
+    async with superuser.begin() as connection:
+        await connection.execute(_OLD_KEYS, {"owner": owner})
+    async with superuser.begin() as other:
+        await other.execute(text("SELECT FROM interactions WHERE id = :id FOR UPDATE"), {"id": exchange["id"]})
+        slow = asyncio.create_task(client.post(path, json={"rating": 5}, headers={"Idempotency-Key": "slow"}))
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        async with asyncio.timeout(60), superuser.connect() as watching:
+            await watching.execution_options(isolation_level="AUTOCOMMIT")
+            while not await watching.scalar(waits):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        async with asyncio.timeout(20):
+            quick = await client.post("/sessions", json={"user_id": "ana"}, headers={"Idempotency-Key": "quick"})
+        assert (quick.status_code, slow.done()) == (201, False)
+    assert (await slow).status_code == 201
+    async with superuser.connect() as connection:
+        left = text("SELECT count(*) FROM idempotent_requests WHERE owner_id = :owner AND key LIKE 'old-%'")
+        assert await connection.scalar(left, {"owner": owner}) == 50
+
+
+async def test_an_old_key_is_free_even_where_many_older_ones_wait_to_be_forgotten(
+    client: httpx.AsyncClient, superuser: AsyncEngine, owner: str
+) -> None:
+    await client.post("/sessions", json={"user_id": "ana"})
+    async with superuser.begin() as connection:
+        await connection.execute(_OLD_KEYS, {"owner": owner})
+    for key in ("old-90", "old-1"):
+        for replayed in (None, "true"):
+            answer = await client.post("/sessions", json={"user_id": "bea"}, headers={"Idempotency-Key": key})
+            assert (answer.status_code, answer.headers.get("idempotent-replay")) == (201, replayed)
+
+
+async def test_a_key_given_back_while_it_is_asked_for_is_no_error(
+    client: httpx.AsyncClient, superuser: AsyncEngine, owner: str, gate: Gates
+) -> None:
+    headers = {"Idempotency-Key": "one"}
+    await client.post("/sessions", json={"user_id": "ana"}, headers=headers)
+    # The second request has found the key taken and not yet read what was answered: now the key goes away.
+    async with gate(superuser, "AFTER INSERT ON idempotent_requests FOR EACH STATEMENT") as held:
+        again = asyncio.create_task(client.post("/sessions", json={"user_id": "ana"}, headers=headers))
+        await held.waiting()
+        async with superuser.begin() as other:
+            giving_back = asyncio.create_task(
+                other.execute(text("DELETE FROM idempotent_requests WHERE owner_id = :owner"), {"owner": owner})
+            )
+            both_wait = asyncio.create_task(held.waiting(2))
+            await asyncio.wait({giving_back, both_wait}, return_when=asyncio.FIRST_COMPLETED)
+            both_wait.cancel()
+            if not giving_back.done():
+                await held.open()
+            await giving_back
+        await held.open()
+        answer = await again
+    assert (answer.status_code, answer.headers["idempotent-replay"]) == (201, "true")
