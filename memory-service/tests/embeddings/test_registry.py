@@ -7,9 +7,13 @@ from uuid import uuid4
 
 import pytest
 from memory_service.db import Database
-from memory_service.embeddings.registry import ModelMismatch, agree_on_model
+from memory_service.embeddings.background import BackgroundEmbedder
+from memory_service.embeddings.embedder import Embedder
+from memory_service.embeddings.registry import ModelMismatch, activate, active_model, agree_on_model, prepare_model
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+_WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
 
 
 @dataclass
@@ -96,3 +100,38 @@ async def test_without_vectors_the_model_may_still_change(database: Database) ->
 async def test_two_processes_starting_at_once_agree(database: Database) -> None:
     ids = await asyncio.gather(*(agree(database, Model("a")) for _ in range(5)))
     assert len(set(ids)) == 1
+
+
+def never() -> Embedder:
+    raise AssertionError("it is not loaded here")
+
+
+async def test_who_waits_for_a_switch_learns_the_model_it_ended_with(
+    database: Database, superuser: AsyncEngine
+) -> None:
+    embedder = BackgroundEmbedder("a", never, database)
+    embedder.model_id = await agree(database, Model("a"))
+
+    async def look() -> bool:
+        async with database.unowned() as connection:
+            return await embedder.is_active(connection)
+
+    assert await look()
+    async with database.unowned() as connection:
+        await active_model(connection, lock="update")
+        looking = asyncio.create_task(look())
+        async with superuser.connect() as observer, asyncio.timeout(60):
+            while not await observer.scalar(_WAITING):
+                await observer.rollback()
+                await asyncio.sleep(0.01)
+        await activate(connection, await prepare_model(connection, Model("b", "r2")))
+    assert not await looking
+    assert "holds vectors of b, not of a: restart with EMBEDDING_MODEL=b." in str(embedder.health().detail)
+
+
+async def test_a_database_that_knows_no_model_says_what_to_do(database: Database) -> None:
+    embedder = BackgroundEmbedder("a", never, database)
+    async with database.unowned() as connection:
+        assert not await embedder.is_active(connection)
+    assert "restart to register a." in str(embedder.health().detail)
+    assert "None" not in str(embedder.health().detail)

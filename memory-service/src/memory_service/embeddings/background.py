@@ -149,10 +149,12 @@ class BackgroundEmbedder:
 
     def _retire(self, active: str | None) -> None:
         self._status = "failed"
-        self._detail = (
-            f"the database now holds vectors of {active}, not of {self._setting}: restart with EMBEDDING_MODEL={active}. "
-            "Until then recall goes by words alone, and what is stored waits for its vectors"
+        because = (
+            f"the database no longer says whose vectors it holds: restart to register {self._setting}"
+            if active is None
+            else f"the database now holds vectors of {active}, not of {self._setting}: restart with EMBEDDING_MODEL={active}"
         )
+        self._detail = f"{because}. Until then recall goes by words alone, and what is stored waits for its vectors"
         log.error("No embedder: %s", self._detail)
 
     async def _agree(self, embedder: Embedder) -> int:

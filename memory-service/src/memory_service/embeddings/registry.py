@@ -88,12 +88,19 @@ async def known_as(connection: AsyncConnection, model: ModelIdentity) -> int | N
 async def active_model(
     connection: AsyncConnection, *, lock: Literal["share", "update"] | None = None
 ) -> Row[int, str, str, int] | None:
-    """The row of the model whose vectors count; locked, it stays so until the transaction ends."""
+    """The row of the model whose vectors count; locked, it stays so until the transaction ends.
+
+    Who waits for the lock while another takes over finds none at first: PostgreSQL looks again only at the row that was
+    waited for. A second statement sees the one that took over.
+    """
     statement = select(EmbeddingModel.id, EmbeddingModel.name, EmbeddingModel.revision, EmbeddingModel.dimension)
     statement = statement.where(EmbeddingModel.active)
     if lock:
         statement = statement.with_for_update(read=lock == "share")
-    return (await connection.execute(statement)).one_or_none()
+    found = (await connection.execute(statement)).one_or_none()
+    if found is None and lock:
+        found = (await connection.execute(statement)).one_or_none()
+    return found
 
 
 async def activate(connection: AsyncConnection, model_id: int) -> None:
