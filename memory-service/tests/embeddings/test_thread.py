@@ -127,6 +127,55 @@ async def test_a_bad_question_does_not_spoil_the_others(thread: EmbeddingThread)
     assert model.runs_made[1:] == [["good", "bad", "fine"], ["good"], ["bad"], ["fine"]]
 
 
+class Panic(BaseException):
+    """What a library in Rust raises when it gives up."""
+
+
+class Breaking(Stepping):
+    """Breaks off at "panic", makes a vector too few of "short", and none at all of "none"."""
+
+    def runs(self, texts: Sequence[str], kind: Kind) -> Iterator[Run]:
+        if "panic" in texts:
+            raise Panic("index out of bounds")
+        if "none" in texts:
+            return
+        yield range(len(texts)), np.ones((len(texts) - ("short" in texts), 1), np.float32)
+
+
+@pytest.mark.parametrize("kind", ["memory", "question"])
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("panic", RuntimeError, "the model broke off: Panic index out of bounds"),
+        ("none", RuntimeError, "the model broke off: StopIteration"),
+        ("short", ValueError, "shorter"),
+    ],
+)
+async def test_whatever_breaks_a_run_only_its_callers_are_refused(
+    thread: EmbeddingThread, text: str, error: type[Exception], says: str, kind: Kind
+) -> None:
+    model = Breaking()
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(thread.run(lambda: model.let.acquire(timeout=10)))
+        broken = await ask(thread, model, text, kind=kind)
+        fine = await ask(thread, model, "fine", kind=kind)
+        model.go()
+        await first
+        with pytest.raises(error, match=says):
+            await broken
+        assert (await fine).tolist() == [[1]]
+
+
+async def test_a_function_that_panics_leaves_the_thread_alive(thread: EmbeddingThread) -> None:
+    def panic() -> None:
+        raise Panic("a broken model file")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="the model broke off: Panic a broken model file"):
+            await thread.run(panic)
+        assert await thread.run(lambda: 7) == 7
+
+
 async def test_two_models_are_never_asked_together(thread: EmbeddingThread) -> None:
     model, other = Stepping(), Stepping(name="other")
     first = await ask(thread, model, "first")

@@ -41,7 +41,11 @@ class _Result:
     def fulfil(self, value: object) -> None:
         self._tell(_fulfil, value)
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: BaseException) -> None:
+        """Raise `error` where the result is awaited; as a RuntimeError, if it would end more than that, or cannot be raised."""
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):
+            cause, error = error, RuntimeError(f"the model broke off: {type(error).__name__} {error}".rstrip())
+            error.__cause__ = cause
         self._tell(_refuse, error)
 
     def _tell(self, how: "Callable[[asyncio.Future[Any], Any], None]", what: object) -> None:
@@ -60,7 +64,7 @@ class _Call:
         if self.result.wanted:
             try:
                 value = self.function()
-            except Exception as error:  # noqa: BLE001  (not swallowed: it is raised where the result is awaited)
+            except BaseException as error:  # noqa: BLE001  (a panic of a library, too, is raised where it is awaited)
                 self.result.refuse(error)
             else:
                 self.result.fulfil(value)
@@ -105,15 +109,15 @@ class _Batch:
             return True
         try:
             places, vectors = next(self._runs)
-        except Exception as error:  # noqa: BLE001  (not swallowed: it is raised where the vectors are awaited)
+            for place, vector in list(zip(places, vectors, strict=True)):  # of a run with too few, nobody gets any
+                request, own = self._asked[place]
+                request.take(own, vector)
+        except BaseException as error:  # noqa: BLE001  (a panic of a library, too, is raised where it is awaited)
             self._fail(error)
             return True
-        for place, vector in zip(places, vectors, strict=True):
-            request, own = self._asked[place]
-            request.take(own, vector)
         return False
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """One bad text must not spoil the others: each request is tried again alone."""
         if len(self._requests) == 1:
             self._requests[0].result.refuse(error)
