@@ -6,7 +6,21 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import TEXT, Integer, Select, all_, and_, any_, bindparam, cast, func, select, update
+from sqlalchemy import (
+    TEXT,
+    Integer,
+    Select,
+    all_,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
@@ -34,11 +48,23 @@ async def waiting(
 @cache
 def _waiting(source: Source) -> Select[*tuple[Any, ...]]:
     table = source.table
-    is_pending = and_(table.embedding_status == "pending", table.id != all_(bindparam("busy", type_=_IDS)))
-    is_asked = table.id == any_(bindparam("asked", type_=_IDS))
+    batch = bindparam("batch", type_=Integer())
+    asked = bindparam("asked", type_=_IDS)
+    # As the index of what is pending says it, not as a parameter: a plan that is kept could not use the index.
+    is_pending = and_(
+        table.embedding_status == literal_column("'pending'"), table.id != all_(bindparam("busy", type_=_IDS))
+    )
+    is_asked = table.id == any_(asked)
     any_left = select(table.id).where(is_asked, is_pending).correlate(None).exists()
-    statement = select(table.id, *source.columns).where(is_pending, any_left)
-    return statement.order_by(is_asked.desc(), table.id).limit(bindparam("batch", type_=Integer()))
+    # Ids first, each kind by its own index and no more than a batch of it: sorted all together, the whole backlog would be
+    # read with its texts for every batch of it.
+    first = select(table.id, literal_column("0").label("turn")).where(is_asked, is_pending)
+    others = select(table.id, literal_column("1").label("turn")).where(is_pending, table.id != all_(asked), any_left)
+    arms = [select(arm.order_by(table.id).limit(batch).subquery()) for arm in (first, others)]
+    found = union_all(*arms).order_by("turn", "id").limit(batch).subquery()
+    # As an array, the rows are looked up one by one, whatever the planner knows of the table.
+    is_found = table.id == any_(func.array(select(found.c.id).scalar_subquery()))
+    return select(table.id, *source.columns).where(is_found).order_by(is_asked.desc(), table.id)
 
 
 async def pending(connection: AsyncConnection, source: Source, most: int) -> Sequence[UUID]:
