@@ -24,12 +24,14 @@ class Model:
 
     def __init__(self, *, let: bool = True) -> None:
         self.calls: list[list[str]] = []
+        self.ahead: list[bool] = []
         self.let = asyncio.Event()
         if let:
             self.let.set()
 
-    async def embed(self, texts: Sequence[str]) -> Vectors:
+    async def embed(self, texts: Sequence[str], *, ahead: bool) -> Vectors:
         self.calls.append(list(texts))
+        self.ahead.append(ahead)
         await self.let.wait()
         if "poison" in texts:
             raise ValueError("cannot embed poison")
@@ -94,18 +96,46 @@ async def test_there_is_room_for_so_many_and_no_more(monkeypatch: pytest.MonkeyP
     assert model.seen == ["1", "2", "3", "6"]
 
 
-async def test_what_nobody_fetches_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_not_begun_goes_before_what_was_and_twice_the_same_text_is_one() -> None:
     model = Model(let=False)
     made = EmbeddingAhead(model.embed)
     made.begin(["1", "2"])
     await asyncio.sleep(0)
-    monkeypatch.setattr(ahead, "_KEPT_SECONDS", -1.0)
-    made.begin(["1"])
+    asked = asyncio.create_task(made.fetch(["2", "3", "2", "3"]))
     await asyncio.sleep(0)
-    assert model.calls == [["1", "2"], ["1"]]
+    await asyncio.sleep(0)
+    assert (model.calls, model.ahead) == ([["1", "2"], ["3"]], [True, False])
     model.let.set()
-    assert numbers(await made.fetch(["1"])) == ["1"]
+    assert numbers(await asked) == ["2", "3", "2", "3"]
     assert len(model.calls) == 2
+
+
+async def test_what_nobody_fetches_is_forgotten_some_time_after_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_KEPT_SECONDS", 0.02)
+    model = Model(let=False)
+    made = EmbeddingAhead(model.embed)
+    made.begin(["1", "2"])
+    asked = asyncio.create_task(made.fetch(["1"]))
+    await asyncio.sleep(0.05)
+    made.begin(["3"])  # however long the others take, they go on
+    model.let.set()
+    assert numbers(await asked) == ["1"]
+    assert numbers(await made.fetch(["2"])) == ["2"]
+    assert model.seen == ["1", "2", "3"]
+    async with asyncio.timeout(60):
+        while made._begun:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert numbers(await made.fetch(["3"])) == ["3"]
+    assert model.seen == ["1", "2", "3", "3"]
+
+
+async def test_what_is_left_over_keeps_no_other_vector_in_memory() -> None:
+    model = Model()
+    made = EmbeddingAhead(model.embed)
+    made.begin(["1", "2"])
+    await made.fetch(["1"])
+    kept = [one.vector.result() for one in made._begun.values()]
+    assert [vector is not None and vector.base is None for vector in kept] == [True]
 
 
 async def test_who_is_told_to_stop_does_not_wait_and_takes_nobodys_vectors_away() -> None:

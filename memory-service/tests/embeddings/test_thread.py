@@ -56,10 +56,10 @@ async def thread() -> AsyncIterator[EmbeddingThread]:
 
 
 async def ask(
-    thread: EmbeddingThread, model: Stepping, *texts: str, kind: Kind = "question"
+    thread: EmbeddingThread, model: Stepping, *texts: str, kind: Kind = "question", ahead: bool = False
 ) -> "asyncio.Task[Vectors]":
     """Texts that wait in `thread` when this returns."""
-    task = asyncio.create_task(thread.embed(model, texts, kind))
+    task = asyncio.create_task(thread.embed(model, texts, kind, ahead=ahead))
     await asyncio.sleep(0)
     return task
 
@@ -75,6 +75,18 @@ async def test_questions_go_together_between_two_runs_of_a_memory_batch(thread: 
     assert (await memories)[:, 0].tolist() == [2, 3, 4, 5, 2]
     assert (await later).tolist() == [[2]]
     assert model.runs_made == [["m1", "m22"], ["q", "qq", "qqq"], ["m333", "m4444"], ["m5"], ["m6"]]
+
+
+async def test_memories_somebody_waits_for_go_before_those_embedded_ahead(thread: EmbeddingThread) -> None:
+    model = Stepping()
+    early = await ask(thread, model, "a1", "a2", "a3", kind="memory", ahead=True)
+    later = await ask(thread, model, "a4", kind="memory", ahead=True)
+    await model.in_a_run()
+    memories = await ask(thread, model, "m1", "m2", "m3", kind="memory")
+    question = await ask(thread, model, "q")
+    model.go()
+    await asyncio.gather(early, later, memories, question)
+    assert model.runs_made == [["a1", "a2"], ["q"], ["m1", "m2"], ["m3"], ["a3"], ["a4"]]
 
 
 async def test_a_batch_of_questions_is_bounded(thread: EmbeddingThread) -> None:

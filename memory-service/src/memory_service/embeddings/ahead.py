@@ -2,90 +2,114 @@
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from memory_service.embeddings.embedder import EMBEDDING_ERRORS, EmbedderNotReady, Vectors
+from memory_service.embeddings.embedder import Vectors
 
 # Texts embedded together. Of 128 fewer tokens are padding than of 64, and the model pauses half as often: 283 turns a second
 # are stored, 400 to a request, instead of 262 (LoCoMo). Of 256 the first ones would be stored too late: 280.
 _BATCH = 128
 # Vectors that wait to be fetched: those of two of the largest requests, some 3 MB of 384 dimensions.
 _MOST = 2_000
-# What nobody has fetched by then nobody will: its transaction was rolled back, or another worker was quicker.
+# What nobody has fetched so long after it was made nobody will: its transaction was rolled back, its text was changed, or
+# another worker was quicker.
 _KEPT_SECONDS = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A text's vector under way: in which batch, at which place, since when."""
+_Vector = NDArray[np.float32]
 
-    batch: "asyncio.Task[Vectors]"
-    place: int
-    since: float
+
+class _Embed(Protocol):
+    def __call__(self, texts: Sequence[str], *, ahead: bool) -> Coroutine[Any, Any, Vectors]: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Begun:
+    """A text's vector under way, None if it could not be made; made, it is kept until this time of the loop's clock."""
+
+    vector: "asyncio.Future[_Vector | None]"
+    until: float = float("inf")
 
 
 class EmbeddingAhead:
     """Vectors begun before anybody asks for them, by the SHA-256 of their texts: no text is kept here."""
 
-    def __init__(self, embed: Callable[[Sequence[str]], Coroutine[Any, Any, Vectors]]) -> None:
+    def __init__(self, embed: _Embed) -> None:
         self._embed = embed
         self._begun: dict[bytes, _Begun] = {}
+        self._batches: set[asyncio.Task[Vectors]] = set()
 
     def begin(self, texts: Sequence[str]) -> None:
         """Embed `texts` in the background, in their order; what there is no room for is left to whoever asks."""
-        now = time.monotonic()
-        self._drop(before=now - _KEPT_SECONDS)
+        loop = asyncio.get_running_loop()
         room = _MOST - len(self._begun)
         keyed = {_key(text): text for text in texts}
         fresh = [(key, text) for key, text in keyed.items() if key not in self._begun][:room]
         for start in range(0, len(fresh), _BATCH):
             keys, batch = zip(*fresh[start : start + _BATCH], strict=True)
-            task = asyncio.create_task(self._embed(batch), name="embed ahead")
-            task.add_done_callback(_seen)
-            self._begun |= {key: _Begun(task, place, now) for place, key in enumerate(keys)}
+            begun = [_Begun(loop.create_future()) for _ in keys]
+            self._begun |= zip(keys, begun, strict=True)
+            task = loop.create_task(self._embed(batch, ahead=True), name="embed ahead")
+            self._batches.add(task)
+            task.add_done_callback(partial(self._settle, begun))
 
     async def fetch(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `texts`, one row each: those begun, once they are made, and the others embedded now.
+        """Vectors of `texts`, one row each: those begun, once they are made, and the others embedded meanwhile.
 
         Raises:
             EmbedderNotReady: none now. EMBEDDING_ERRORS: a text could not be embedded.
         """
-        begun = [self._begun.pop(_key(text), None) for text in texts]
-        made = [await _made(one) if one else None for one in begun]
-        missing = [text for text, vector in zip(texts, made, strict=True) if vector is None]
-        rest = iter(await self._embed(missing)) if missing else iter(())
-        return np.stack([next(rest) if vector is None else vector for vector in made])
+        keys = [_key(text) for text in texts]
+        asked = dict(zip(keys, texts, strict=True))
+        begun = {key: self._begun.pop(key) for key in asked if key in self._begun}
+        others = asyncio.create_task(self._now({key: text for key, text in asked.items() if key not in begun}))
+        others.add_done_callback(_seen)
+        try:
+            made = {key: await one.vector for key, one in begun.items()}
+            vectors = {key: vector for key, vector in made.items() if vector is not None}
+            vectors |= await others
+        finally:
+            others.cancel()
+        # Why one could not be made is said when its text is embedded again.
+        vectors |= await self._now({key: asked[key] for key, vector in made.items() if vector is None})
+        return np.stack([vectors[key] for key in keys])
 
     def close(self) -> None:
         """Give up what is under way."""
-        self._drop(before=float("inf"))
+        for batch in self._batches:
+            batch.cancel()
+        self._begun.clear()
 
-    def _drop(self, before: float) -> None:
-        for key in [key for key, one in self._begun.items() if one.since < before]:
-            self._begun.pop(key).batch.cancel()
+    async def _now(self, texts: Mapping[bytes, str]) -> dict[bytes, _Vector]:
+        made = await self._embed(list(texts.values()), ahead=False) if texts else ()
+        return dict(zip(texts, made, strict=True))
+
+    def _settle(self, begun: Sequence[_Begun], batch: "asyncio.Task[Vectors]") -> None:
+        """Hand each text its own copy of its vector, so that one left over does not keep the whole batch in memory."""
+        self._batches.discard(batch)
+        loop = asyncio.get_running_loop()
+        made = None if batch.cancelled() or batch.exception() else batch.result()
+        until = loop.time() + (_KEPT_SECONDS if made is not None else 0)
+        for place, one in enumerate(begun):
+            one.until = until
+            if not one.vector.done():  # else whoever fetched it has gone
+                one.vector.set_result(None if made is None else made[place].copy())
+        loop.call_at(until, self._forget, until)
+
+    def _forget(self, until: float) -> None:
+        self._begun = {key: one for key, one in self._begun.items() if one.until > until}
 
 
-async def _made(begun: _Begun) -> Any:
-    """The vector, or None when it could not be made: why not is said when its text is embedded again."""
-    try:
-        return (await asyncio.shield(begun.batch))[begun.place]
-    except asyncio.CancelledError:
-        if not begun.batch.cancelled():
-            raise  # it is the caller who is cancelled
-    except (EmbedderNotReady, *EMBEDDING_ERRORS):
-        pass
-    return None
-
-
-def _seen(batch: "asyncio.Task[Vectors]") -> None:
-    """Whether anybody asks for the batch or not: asyncio need not report what went wrong."""
-    if not batch.cancelled():
-        batch.exception()
+def _seen(others: "asyncio.Task[dict[bytes, _Vector]]") -> None:
+    """Whether anybody still waits or not: asyncio need not report what went wrong."""
+    if not others.cancelled():
+        others.exception()
 
 
 def _key(text: str) -> bytes:

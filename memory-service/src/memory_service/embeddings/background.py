@@ -83,8 +83,8 @@ class BackgroundEmbedder:
         """Wait until the model is loaded or has failed."""
         await self._decided.wait()
 
-    async def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
-        """Vectors of `texts`, one row of length 1 each.
+    async def embed(self, texts: Sequence[str], kind: Kind, *, ahead: bool = False) -> Vectors:
+        """Vectors of `texts`, one row of length 1 each; of memories nobody waits for yet (`ahead`), after all others.
 
         Raises:
             EmbedderNotReady: none now. EMBEDDING_ERRORS: a text could not be embedded.
@@ -92,7 +92,7 @@ class BackgroundEmbedder:
         embedder = self._embedder
         if embedder is None or self._thread is None or self._status != "ok":
             raise EmbedderNotReady(self._detail)
-        return await self._thread.embed(embedder, texts, kind)
+        return await self._thread.embed(embedder, texts, kind, ahead=ahead)
 
     def begin(self, texts: Sequence[str]) -> None:
         """Embed what is about to be stored, so that `memories` finds its vectors made. Nothing while there is no model."""

@@ -1,4 +1,7 @@
-"""One thread that does all embedding: questions first, as many at once as wait, then memories, a little at a time."""
+"""One thread that does all embedding: questions first, as many at once as wait, then memories, a little at a time.
+
+Last comes what nobody waits for yet.
+"""
 
 import asyncio
 import threading
@@ -143,6 +146,7 @@ class EmbeddingThread:
         self._questions: deque[_Request] = deque()
         self._asking: _Batch | None = None
         self._rest: deque[_Task] = deque()
+        self._ahead: deque[_Task] = deque()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
         self._thread.start()
@@ -154,10 +158,13 @@ class EmbeddingThread:
         value: T = await result.future
         return value
 
-    async def embed(self, embedder: Embedder, texts: Sequence[str], kind: Kind) -> Vectors:
+    async def embed(self, embedder: Embedder, texts: Sequence[str], kind: Kind, *, ahead: bool = False) -> Vectors:
         """Vectors of `texts`. Cancelling takes back what has not been embedded yet.
 
         Questions go before memories and between two runs of them; questions that wait together are embedded together.
+
+        Args:
+            ahead: memories nobody waits for yet: all others go before them and between two runs of them.
 
         Raises:
             EMBEDDING_ERRORS: a text could not be embedded.
@@ -168,7 +175,7 @@ class EmbeddingThread:
         if kind == "question":
             self._put(self._questions, request)
         else:
-            self._put(self._rest, _Batch([request], self._ask_alone))
+            self._put(self._ahead if ahead else self._rest, _Batch([request], self._ask_alone))
         vectors: Vectors = await request.result.future
         return vectors
 
@@ -202,19 +209,20 @@ class EmbeddingThread:
     def _next(self) -> _Task | None:
         """What to do next; waits for something to do. None: stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._asking or self._questions or self._rest)
+            self._changed.wait_for(lambda: self._closed or self._asking or self._questions or self._rest or self._ahead)
             if self._closed:
                 return None
             if self._asking is None and self._questions:
                 self._asking = self._together()
-            return self._asking or self._rest[0]
+            return self._asking or (self._rest or self._ahead)[0]
 
     def _done(self, task: _Task) -> None:
         with self._changed:
             if task is self._asking:
                 self._asking = None
             else:
-                self._rest.popleft()
+                waiting = self._rest if self._rest and task is self._rest[0] else self._ahead
+                waiting.popleft()
 
     def _together(self) -> _Batch:
         """The questions that wait, as many as one batch takes: the first, and those after it for the same model."""
