@@ -4,11 +4,13 @@ import random
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from memory_service.embeddings import openvino_model
 from memory_service.embeddings.embedder import RUN_TOKENS, Kind, batches
 from memory_service.embeddings.openvino_model import OpenVinoEmbedder
 from memory_service.embeddings.sentence_transformer import SentenceTransformerEmbedder
@@ -130,3 +132,35 @@ def test_many_texts_are_embedded_in_short_runs(minilm: OpenVinoEmbedder) -> None
     assert sorted(place for run in places for place in run) == list(range(100))
     assert max(len(run) for run in places) > 8
     assert all(max(place % 40 for place in run) * len(run) <= RUN_TOKENS for run in places)
+
+
+class Listening:
+    """A tokenizer that knows how many characters it was given at each call."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.given: list[list[int]] = []
+
+    def encode_batch_fast(self, texts: Sequence[str]) -> Any:
+        self.given.append([len(text) for text in texts])
+        return self._tokenizer.encode_batch_fast(texts)
+
+
+def test_long_texts_are_tokenized_in_short_steps(exact: OpenVinoEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*["palabra " * 40] * 7, "gato " * 200, "", " " * 700, *["a cat"] * 5]
+    expected = exact.embed(texts, "memory")
+    listening = Listening(exact._tokenizer)
+    monkeypatch.setattr(exact, "_tokenizer", listening)
+    monkeypatch.setattr(openvino_model, "_CHARACTERS", 700)
+    steps = []
+    for places, vectors in exact.runs(texts, "memory"):
+        steps.append((len(listening.given), len(places)))
+        assert np.allclose(vectors, expected[list(places)], atol=1e-5)
+    assert [length for given in listening.given for length in given] == [len(text) for text in texts]
+    assert all(sum(given) <= 700 or len(given) == 1 for given in listening.given)
+    portions = len(listening.given)
+    assert portions > 3
+    # After each portion but the last, whoever asks has a turn.
+    assert steps[: portions - 1] == [(number, 0) for number in range(1, portions)]
+    assert sum(embedded for _, embedded in steps) == len(texts)
+    assert np.allclose(exact.embed(texts, "memory"), expected, atol=1e-5)

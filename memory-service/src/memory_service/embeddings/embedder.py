@@ -54,7 +54,7 @@ class InRuns(Protocol):
         """Which library runs the model and, where it is not the usual one, why."""
 
     def runs(self, texts: Sequence[str], kind: Kind) -> Iterator[Run]:
-        """The vectors of `texts`, some at a time, every text once; each step is short.
+        """The vectors of `texts`, some at a time or none, every text once; each step is short.
 
         Raises:
             EMBEDDING_ERRORS: a text could not be embedded.
