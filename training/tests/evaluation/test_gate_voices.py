@@ -292,6 +292,8 @@ def test_a_chat_completions_server_is_told_who_she_is(settings: Settings, tags: 
         (["--rescore", "results.jsonl"], "is empty"),
         (["--model", "x", "--battery", "casiopy", "--weekly", "results.jsonl"], "stands in for --battery"),
         (["--model", "x", "--smoke", "--dialogue-samples", "2"], "--smoke holds no dialogues"),
+        (["--model", "x", "--no-dialogues", "--dialogue-samples", "2"], "--no-dialogues holds no dialogues"),
+        (["--model", "x", "--samples", "2", "--dialogue-samples", "3"], "--samples allows 2 rounds"),
         (["--model", "x", "--backend", "openai"], "set OPENAI_BASE_URL"),
         (["--model", "x", "--backend", "openai", "--host", "127.0.0.1:9"], "Nobody answers"),
     ],

@@ -238,6 +238,16 @@ def test_a_passing_page_says_so(first_layer: Report, tmp_path: Path) -> None:
     assert "it must rise above the base model" in content
 
 
+def test_a_page_about_too_few_probes_says_what_keeps_her_from_passing(first_layer: Report, tmp_path: Path) -> None:
+    metrics = [{**metric, "verdict": "pass"} for metric in first_layer["metrics"]]
+    few = {**first_layer, "verdict": "inconclusive", "metrics": metrics, "hard_rules": [], "hard_fails": []}
+    few["battery"] = {**first_layer["battery"], "probes": 8}
+    write_page(tmp_path / "report.html", few)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "8 probes are too few to let anybody pass: ask at least 12." in text
+    assert "Every metric passes" not in text
+
+
 def test_junit_has_a_case_per_deciding_metric_and_rule(damaged: Report, tmp_path: Path) -> None:
     paths = write_report(tmp_path, damaged)
     suite = next(iter(JUnitXml.fromfile(str(paths["junit.xml"]))))

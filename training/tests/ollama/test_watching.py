@@ -84,6 +84,25 @@ def test_it_never_goes_back_to_what_it_left(
     assert watch(house, server, BROKEN).look() is Outcome.ROLLED_BACK
 
 
+def test_it_leaves_alone_what_was_made_live_while_it_tried_the_version_before(
+    house: House, ollama: StandInOllama, server: OllamaServer, put_live: Any
+) -> None:
+    put_live(Request(adapter=LAYER_1))
+    put_live(Request(week=5))
+    new = digest(ollama, "casiopy:personality")
+
+    def somebody_deploys(*_: Any) -> str:
+        server.copy("casiopy:personality", "casiopy:latest")
+        return "Aquí estoy."
+
+    ollama.speak = somebody_deploys
+    before = len(entries(house.settings.adapters_dir))
+    assert watch(house, server, BROKEN).look() is Outcome.WARNED
+    assert digest(ollama, "casiopy:latest") == new
+    assert len(entries(house.settings.adapters_dir)) == before
+    assert "was changed while it was heard" in shown(house)
+
+
 def test_with_nothing_before_it_says_so_and_keeps(
     house: House, ollama: StandInOllama, server: OllamaServer, put_live: Any
 ) -> None:

@@ -38,8 +38,11 @@ def sound(tmp_path: Path, **changes: Any) -> Battery:
         "neutral_replies": ["n"],
         "canaries": [r"\d{9}"],
         "probes": probes,
-        "dialogues": [{"id": "d", "mood": "neutral", "turns": ["a", "b"]}],
-        "corpora": {"persona": [{"prompt": f"P{n}", "reply": f"R{n}"} for n in range(20)], "general": ["A text."]},
+        "dialogues": [{"id": f"d{n}", "mood": "neutral", "turns": ["a", "b"]} for n in range(6)],
+        "corpora": {
+            "persona": [{"prompt": f"P{n}", "reply": f"R{n}"} for n in range(20)],
+            "general": [f"Text {n}." for n in range(6)],
+        },
     }
     path = tmp_path / "mika.yaml"
     path.write_text(yaml.safe_dump(whole | changes), encoding="utf-8")
@@ -108,7 +111,7 @@ def test_what_is_thin(tmp_path: Path) -> None:
     thin = said(found, "thin")
     for text in (
         "20 instead of 80: a habit that falls from 70 %",
-        "chance of 4",
+        "chance of 24%",
         "privacy: no probes",
         "weekly: 2 probes",
         "dialogues: There is none",
@@ -120,6 +123,11 @@ def test_what_is_thin(tmp_path: Path) -> None:
         "3 places are still marked LOOK",
     ):
         assert text in thin, text
+    talks = [{"id": f"d{n}", "mood": "neutral", "turns": ["a", "b"]} for n in range(5)]
+    few = sound(tmp_path, dialogues=talks, corpora={"general": ["A text."]})
+    thin = said(check_battery(few), "thin")
+    assert "dialogues: 5 only: fewer than 6 may agree by chance" in thin
+    assert "corpora.general: 1 only: fewer than 6 may agree by chance" in thin
     assert "There is none, so losing her habits" in said(check_battery(sound(tmp_path, markers=[])), "thin")
 
 
@@ -149,6 +157,13 @@ def test_what_a_dataset_already_holds(tmp_path: Path) -> None:
     ],
 )
 def test_power_agrees_with_resampling_whole_prompts(probes: int, samples: int, after: float, published: float) -> None:
-    """Figures of a simulation that resampled prompts 2000 times, 300 repeats each."""
-    assert power(probes, samples, after=after) == pytest.approx(published, abs=0.06)
-    assert power(probes, samples, after=0.6999) < 0.10
+    """Figures of a simulation that resampled prompts 2000 times, 300 repeats each, without a margin, one look at 5 %."""
+    alone: dict[str, float] = {"margin": 0.0, "tail": 0.05}
+    assert power(probes, samples, after=after, **alone) == pytest.approx(published, abs=0.06)
+    assert power(probes, samples, after=0.6999, **alone) < 0.10
+
+
+@pytest.mark.parametrize("probes", [20, 80, 160])
+def test_a_loss_on_the_edge_of_what_is_allowed_is_called_one_as_rarely_as_a_look_may_err(probes: int) -> None:
+    assert power(probes, 4, after=0.6) <= 0.0125 + 0.007
+    assert power(probes, 4, after=0.5) > 0.2

@@ -19,8 +19,10 @@ from persona_training.weekly.endings import (
 )
 from persona_training.weekly.journal import STAGES, StageName
 from persona_training.weekly.machine import Stopped, plans, sigterm_interrupts
+from persona_training.weekly.order import Order
+from persona_training.weekly.report import next_step
 
-from .fakes import FAILED, Killed, carry_on, fakes, journal_in
+from .fakes import FAILED, WEEK, Killed, carry_on, fakes, journal_in
 
 WAYS: dict[str, tuple[Any, str]] = {
     "killed": (Killed(), "running"),
@@ -178,4 +180,4 @@ def test_every_ending_but_the_good_ones_has_its_own_code() -> None:
     assert len(set(codes)) == len(codes)
     assert {code for code, _ in code_table()} == {1, 2, *codes}
     for ending in ENDINGS:
-        assert ending.next_step.format(week=47, year=2026, samples=8)
+        assert "{" not in next_step(ending, Order(WEEK))

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,11 +13,12 @@ from persona_training.adapters import write_json
 from persona_training.evaluation.battery import load_battery
 from persona_training.settings import Settings
 from persona_training.testing import row, write_export
-from persona_training.weekly.endings import DEPLOYED, ENDINGS, GATE_FAILED, Ending
+from persona_training.weekly.command import week
+from persona_training.weekly.endings import DEPLOYED, ENDINGS, GATE_FAILED, INCONCLUSIVE, PASSED, Ending
 from persona_training.weekly.journal import Journal
 from persona_training.weekly.machine import Outcome
 from persona_training.weekly.order import Order
-from persona_training.weekly.report import as_markdown, duration, week_report, write_report
+from persona_training.weekly.report import as_markdown, duration, next_step, week_report, write_report
 
 from .fakes import WEEK, journal_in
 from .reports import POLITE, metric, report
@@ -139,10 +141,41 @@ def test_every_ending_can_be_told(ending: Ending, settings: Settings) -> None:
     told = week_report(journal_in(settings.adapters_dir), Outcome(ending, None), Order(WEEK), settings)
     text = as_markdown(told)
     assert ending.meaning in text
-    assert ending.next_step.format(week=47, year=2026, samples=8) in text
+    assert next_step(ending, Order(WEEK)) in text
     assert ("## Where it shows" in text) == (ending is GATE_FAILED)
     if ending is DEPLOYED:
         assert "## To leave those rows out" not in text
+
+
+def test_what_is_advised_is_the_command_that_was_run() -> None:
+    """Every option of it: with the shipped battery or for another persona, the next run would be another week."""
+    plain = Order(WEEK)
+    assert plain.command() == "casiopy week --week 47 --year 2026"
+    assert next_step(INCONCLUSIVE, plain).endswith("`casiopy week --week 47 --year 2026 --samples 8 --again gate`.")
+    assert next_step(DEPLOYED, plain, "mika") == "Nothing. `casiopy deploy --rollback --name mika` returns to before."
+    order = replace(
+        plain, persona="mika", battery="my probes.yaml", skills=("chess=0.5", "go"), samples=60, no_deploy=True
+    )
+    hers = "casiopy week --week 47 --year 2026 --persona mika --battery 'my probes.yaml'"
+    assert f"`{hers} --samples 64 --skill chess=0.5 --skill go --no-deploy --again gate`" in next_step(
+        INCONCLUSIVE, order
+    )
+    assert f"`{hers} --samples 60 --skill chess=0.5 --skill go`" in next_step(PASSED, order)
+
+
+def test_every_option_of_an_order_is_one_of_the_command(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.touch()
+    given: dict[str, Any] = {
+        "timezone": "UTC", "persona": "mika", "min_quality": 0.5, "min_rows": 3, "recipe": recipe, "parent": "one",
+        "device": "cpu", "allow_personal_data": "she agreed", "battery": "b", "baseline": "none", "prompts": 20, "samples": 5,
+        "skills": ("chess", "go"), "host": "http://10.0.0.1:11434", "quantize": "F16", "form": "adapter", "no_deploy": True,
+    }  # fmt: skip
+    order = Order(WEEK, **given)
+    assert given.keys() == {one.name for one in fields(Order)} - {"week"}
+    read = week.make_context("week", shlex.split(order.command())[2:]).params
+    assert (read["number"], read["year"]) == (47, 2026)
+    assert {name: read[name] for name in given} == given
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.2, "0 s"), (59.6, "1 min"), (3599, "59 min"), (7620, "2 h 07 min")])

@@ -95,10 +95,9 @@ class GateCommand(click.Command):
 @click.option("--no-dialogues", is_flag=True, help="Do not hold the dialogues, so that drift is not measured.")
 @click.option(
     "--dialogue-samples",
-    default=4,
-    show_default=True,
     type=click.IntRange(min=1),
-    help="How often each dialogue is held at most: again in a later round only while dialogues leave the verdict open.",
+    help="How often each dialogue is held at most: in the first round, and in the next ones as long as dialogues leave the "
+    "verdict open. Default: as --samples.",
 )
 @click.option("--no-early-stop", is_flag=True, help="Hear every round and look once, at the end.")
 @click.option("--redraw", is_flag=True, help="Use no reply that an earlier gate has kept.")
@@ -166,8 +165,16 @@ def _check_together(ctx: click.Context) -> None:
             f"--samples {options['samples']}: the gate looks after every round, at most {MOST_LOOKS} times. Add "
             "--no-early-stop to look once, at the end."
         )
-    if options["smoke"] and "dialogue_samples" in given:
-        raise click.UsageError("--smoke holds no dialogues, so --dialogue-samples cannot be given with it.")
+    if "dialogue_samples" in given:
+        for name in ("smoke", "no_dialogues"):
+            if options[name]:
+                flag = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"{flag} holds no dialogues, so --dialogue-samples cannot be given with it.")
+        if options["dialogue_samples"] > options["samples"]:
+            raise click.UsageError(
+                f"--dialogue-samples {options['dialogue_samples']}: a round holds each dialogue once, and --samples allows "
+                f"{options['samples']} rounds. Raise --samples, too."
+            )
 
 
 def _judged(ctx: click.Context, options: dict[str, Any]) -> Report:

@@ -56,7 +56,7 @@ def run_gate(
     named = {name: voice.named for name, voice in cast.voices.items()}
     named["candidate"] = Named(request.model, cast.subject.adapter_id, cast.subject.weights_sha256)
     report = build_report(_setting(plan, cast, said), said, judgement, named=named, floor=cast.floor_name)
-    show(judgement, display)
+    show(judgement, len(plan.probes), display)
     if request.save_report:
         folder = report_folder(request, cast.subject, settings)
         save(folder, report, _lines(plan, cast, named, said, report), cast.subject.adapter_id, service, display)

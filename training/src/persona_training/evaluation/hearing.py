@@ -1,7 +1,7 @@
 """Hear the voices in rounds: in each, every voice answers every probe once more; the first round holds the dialogues, too.
 
-Whoever looks after each round may stop as soon as the verdict is certain, and has the dialogues held once more while they leave
-something open. Everything is kept as it is drawn.
+Whoever looks after each round may stop as soon as the verdict is certain; the next rounds hold the dialogues again as long as
+they leave something open. Everything is kept as it is drawn.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Hearing:
 
         Args:
             look: called with everything heard after a round, and with the number of the round from 1; hearing ends when its
-                judgement is final, and the next round holds the dialogues where it is open over them. None hears everything.
+                judgement is final, and the next round holds the dialogues, too, as long as every look was open over them. None
+                hears everything.
 
         Raises:
             HearingError: a voice fell silent; the message says why and that what was heard is kept.

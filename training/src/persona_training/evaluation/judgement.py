@@ -70,6 +70,13 @@ class Finding:
         undecided = self.metric.only_fails and self.verdict == "inconclusive"
         return not (self.metric.advisory or undecided)
 
+    @property
+    def may_settle(self) -> bool:
+        """Is it open, and may more samples decide it? After one sample that is unknown, and they may."""
+        if self.verdict != "inconclusive" or any(one.clusters < FEWEST for one in self.comparisons):
+            return False
+        return self.noise is None or self.clusters_needed is None
+
     def against(self, opponent: Opponent) -> Comparison | None:
         """The comparison with one opponent, or None."""
         return next((one for one in self.comparisons if one.opponent == opponent), None)
@@ -112,7 +119,7 @@ class Judgement:
 
     def open_over(self, over: Over) -> bool:
         """Is the verdict kept open by a metric over such units, which further samples of them may decide?"""
-        return any(one.verdict == "inconclusive" and one.decides and one.metric.over == over for one in self.findings)
+        return any(one.metric.over == over and one.decides and one.may_settle for one in self.findings)
 
 
 def judge(
@@ -138,11 +145,11 @@ def judge(
     findings, not_measured = weigh(everything, seed, alpha)
     fails = find_hard_fails(exam, said["candidate"], system_prompt)
     rules = outcomes(fails, said["candidate"])
-    too_few = [FEW.format(asked=len(exam.probes))] if len(exam.probes) < FEWEST_ASKED else []
-    verdict = _overall(rules, findings, enough=not too_few)
+    few = too_few(len(exam.probes))
+    verdict = _overall(rules, findings, enough=not few)
     return Judgement(
         verdict=verdict,
-        reasons=[rule.sentence() for rule in rules if rule.broken] + _reasons(findings) + too_few,
+        reasons=[rule.sentence() for rule in rules if rule.broken] + _reasons(findings) + few,
         hard_fails=fails,
         rules=rules,
         findings=findings,
@@ -152,6 +159,11 @@ def judge(
         looks=looks,
         style=next((one.values for one in everything if one.metric.name == "style"), {}),
     )
+
+
+def too_few(asked: int) -> list[str]:
+    """The sentence that so many probes let nobody pass; nothing where they are enough."""
+    return [FEW.format(asked=asked)] if asked < FEWEST_ASKED else []
 
 
 def weigh(everything: Sequence[Measured], seed: int, alpha: float) -> tuple[list[Finding], list[NotMeasured]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from persona_training.display import Display
-from persona_training.evaluation.judgement import Judgement, sentence
+from persona_training.evaluation.judgement import Judgement, sentence, too_few
 from persona_training.evaluation.report import Report, write_report
 from persona_training.evaluation.results import Line, write_lines
 from persona_training.evaluation.service import MemoryService
@@ -14,8 +14,8 @@ from persona_training.evaluation.service import MemoryService
 RESULTS = "results.jsonl"
 
 
-def show(judgement: Judgement, display: Display) -> None:
-    """Every finding, every broken rule, what was not measured, the verdict."""
+def show(judgement: Judgement, asked: int, display: Display) -> None:
+    """Every finding, every broken rule, what was not measured, whether enough probes were `asked`, the verdict."""
     for finding in judgement.findings:
         label = finding.verdict if finding.decides else "advisory"
         display.fact(label, f"{finding.metric.title}: {sentence(finding)}")
@@ -24,6 +24,8 @@ def show(judgement: Judgement, display: Display) -> None:
             display.fact("fail", rule.sentence())
     for one in judgement.not_measured:
         display.fact("not measured", f"{one.metric.title}: {one.reason}")
+    for reason in too_few(asked):
+        display.fact("inconclusive", reason)
     early = f" after {judgement.look} of {judgement.looks} rounds" if judgement.look < judgement.looks else ""
     display.fact("VERDICT", judgement.verdict.upper() + early)
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from persona_training.adapters import write_text
 from persona_training.evaluation.drawings import DRIFT_HEIGHT, WIDTH, draw_drift, draw_interval, draw_levels
+from persona_training.evaluation.judgement import too_few
 
 OPEN_REPLIES = 4  # of a facet, before the rest is folded: what changed most fits on one screen
 # Control characters, which no page may hold, and halves of an emoji, which UTF-8 cannot; a model's words come with either.
@@ -44,6 +45,7 @@ def write_page(path: Path, report: Mapping[str, Any]) -> None:
         report=report,
         headline=HEADLINES[report["verdict"]],
         open_questions=[m for m in _worst_first(report) if m["verdict"] != "pass" and not m["advisory"]],
+        too_few=too_few(report["battery"]["probes"]),
         deciding=[m for m in report["metrics"] if not m["advisory"]],
         advisory=[m for m in report["metrics"] if m["advisory"]],
         facets=by_facet(report["replies"]),

@@ -27,7 +27,7 @@ class Request:
         floor: the base.
         samples: replies per probe at most; early stop may need fewer.
         prompts: this many probes only.
-        dialogue_samples: how often every dialogue is held at most; 0 for none.
+        dialogue_samples: how often every dialogue is held at most; None for as often as probes are asked, 0 for none.
         smoke: 20 probes x 4, no dialogues, no losses.
         early_stop: look after every round and stop once the verdict is final.
         redraw: use nothing that was kept from an earlier gate.
@@ -41,7 +41,7 @@ class Request:
     floor: str | None = None
     samples: int = 4
     prompts: int | None = None
-    dialogue_samples: int = 4
+    dialogue_samples: int | None = None
     smoke: bool = False
     early_stop: bool = True
     redraw: bool = False
@@ -59,7 +59,9 @@ class Request:
     @property
     def dialogues(self) -> int:
         """How often every dialogue is held at most."""
-        return 0 if self.smoke else self.dialogue_samples
+        if self.smoke:
+            return 0
+        return self.samples if self.dialogue_samples is None else self.dialogue_samples
 
 
 class Tags(Protocol):

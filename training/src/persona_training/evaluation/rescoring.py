@@ -66,7 +66,7 @@ def rescore(
     named = {voice: _named(heard, voice) for voice in heard.voices}
     floor = str(heard.setting["floor"])
     report = build_report(_setting(heard, match, samples), said, judgement, named=named, floor=floor)
-    show(judgement, display)
+    show(judgement, len(match.probes), display)
     if save_report:
         folder = output_dir or results.parent
         save(folder, report, None, named["candidate"].adapter_id, MemoryService(settings), display)

@@ -21,7 +21,10 @@ Report = Mapping[str, Any]
 
 
 def smoke_battery(server: OllamaServer, settings: Settings, display: Display) -> Ear:
-    """An ear that runs the gate's smoke examination; every look draws anew, and none is registered as the gate's word."""
+    """An ear that runs the gate's smoke examination; every look asks anew, and none is registered as the gate's word.
+
+    Of the same questions with the same seeds, which a server may answer alike: a look finds what has changed since the last.
+    """
     from persona_training.evaluation.gate import run_gate
     from persona_training.evaluation.request import NONE, Request
     from persona_training.ollama.tags import OllamaTags

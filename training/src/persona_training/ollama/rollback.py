@@ -10,9 +10,13 @@ from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import refuse_erased
 from persona_training.ollama.ledger import By, Entry, deployed_as, exclusively, record
 from persona_training.ollama.promotion import Moved, Names, both_versions, roll_back
-from persona_training.ollama.server import OllamaServer
+from persona_training.ollama.server import OllamaError, OllamaServer
 from persona_training.run_folder import now
 from persona_training.settings import Settings
+
+
+class ChangedError(OllamaError):
+    """Another deployment was quicker. Exit code 4."""
 
 
 def undo(
@@ -24,17 +28,25 @@ def undo(
     *,
     why: str | None = None,
     by: By = "command",
+    expected: str | None = None,
 ) -> Entry:
     """Roll `<name>:latest` back to `<name>:previous`, and put it on record with who asked and why.
 
+    Args:
+        expected: digest of the version to roll back from; None for whatever is live.
+
     Raises:
+        ChangedError: something else than what was expected is live; nothing changed.
         OllamaError: there is nothing to roll back to, or Ollama failed and nothing changed.
         ErasedError: the version before learned from what somebody had erased since; nothing changed.
         StorageError: a deployment is under way.
     """
     names = Names(f"{name}:rollback")
     with exclusively(settings.adapters_dir):
-        known = _known(settings, server.digests().get(names.previous))
+        digests = server.digests()
+        if expected is not None and digests.get(names.live) != expected:
+            raise ChangedError(f"{names.live} was changed meanwhile. Nothing was rolled back.")
+        known = _known(settings, digests.get(names.previous))
         refuse_erased(service, adapters_of(known), display)
         entry = replace(_entry(names, roll_back(server, names), known, server.url), by=by, why=why)
         record(settings.adapters_dir, entry)

@@ -19,7 +19,7 @@ from persona_training.evaluation.service import MemoryService
 from persona_training.ollama.erasure import ErasedError
 from persona_training.ollama.ledger import found_bad
 from persona_training.ollama.promotion import Names
-from persona_training.ollama.rollback import foresee, undo
+from persona_training.ollama.rollback import ChangedError, foresee, undo
 from persona_training.ollama.server import OllamaError, OllamaServer
 from persona_training.ollama.smoke import smoke_test
 from persona_training.settings import Settings
@@ -88,15 +88,20 @@ class Watch:
         for sentence in heard.hard:
             self.display.fact("hard fail", sentence)
         if self.server.digests().get(names.live) != before:
-            self.display.fact("watch", f"{names.live} was changed while it was heard; the new one is heard next time")
-            return Outcome.WARNED
-        return self._go_back(names, "hard fail: " + "; ".join(heard.hard))
+            return self._changed(names)
+        return self._go_back(names, before, "hard fail: " + "; ".join(heard.hard))
 
-    def _go_back(self, names: Names, why: str) -> Outcome:
+    def _changed(self, names: Names) -> Outcome:
+        self.display.fact("watch", f"{names.live} was changed while it was heard; the new one is heard next time")
+        return Outcome.WARNED
+
+    def _go_back(self, names: Names, heard: str, why: str) -> Outcome:
         obstacle = self._obstacle(names)
         if obstacle is None:
             try:
-                self._undo(why)
+                self._undo(why, heard)
+            except ChangedError:
+                return self._changed(names)
             except ErasedError as error:
                 obstacle = error.message
             else:
@@ -106,11 +111,11 @@ class Watch:
         self.display.fact("watch", f"KEPT {names.live} although it is broken: {obstacle} Deploy a version that passes.")
         return Outcome.KEPT
 
-    def _undo(self, why: str) -> None:
+    def _undo(self, why: str, heard: str) -> None:
         if self.dry_run:
             foresee(self.name, self.server, self.service, self.settings, self.display)
         else:
-            undo(self.name, self.server, self.service, self.settings, self.display, why=why, by="watch")
+            undo(self.name, self.server, self.service, self.settings, self.display, why=why, by="watch", expected=heard)
 
     def _obstacle(self, names: Names) -> str | None:
         """Why going back would help nobody, or None."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from persona_training.datasets import Dataset
 from persona_training.evaluation.battery import FACETS, Battery, Probe
+from persona_training.evaluation.comparison import FEWEST
 from persona_training.evaluation.dialect import in_dialect
 from persona_training.evaluation.facts import says_expected
 from persona_training.evaluation.language import in_expected_language
@@ -61,10 +62,10 @@ def _size(battery: Battery) -> Iterator[Remark]:
         yield Remark(
             "thin",
             "probes",
-            f"{asked} instead of {WEEKLY_PROBES}: a habit that falls from 70 % of her replies to 60 % is then seen with a "
-            f"chance of {power(asked, WEEKLY_SAMPLES):.0%} at {WEEKLY_SAMPLES} samples, instead of "
-            f"{power(WEEKLY_PROBES, WEEKLY_SAMPLES):.0%}; one that falls to 50 % with "
-            f"{power(asked, WEEKLY_SAMPLES, after=0.5):.0%}.",
+            f"{asked} instead of {WEEKLY_PROBES}: a habit that falls from 70 % of her replies to 50 % then lies outside of "
+            f"what is allowed with a chance of {power(asked, WEEKLY_SAMPLES):.0%} at {WEEKLY_SAMPLES} samples, instead of "
+            f"{power(WEEKLY_PROBES, WEEKLY_SAMPLES):.0%}; one that falls to 40 % with "
+            f"{power(asked, WEEKLY_SAMPLES, after=0.4):.0%}.",
         )
     for facet, count in facet_counts(battery).items():
         if count < FEW_OF_A_FACET:
@@ -81,6 +82,10 @@ def _size(battery: Battery) -> Iterator[Remark]:
         yield Remark("thin", "corpora.persona", text)
     if not battery.corpora.general:
         yield Remark("thin", "corpora.general", "There is no text, so forgetting her language is not measured.")
+    for place, units in (("dialogues", battery.dialogues), ("corpora.general", battery.corpora.general)):
+        if 0 < len(units) < FEWEST:
+            text = f"{len(units)} only: fewer than {FEWEST} may agree by chance, and nobody can pass with them."
+            yield Remark("thin", place, text)
     single = [probe.id for probe in battery.probes if len(probe.references) < 2]
     if single:
         text = f"{len(single)} have one reference only ({_some(single)}); two show that there is more than one right reply."

@@ -101,7 +101,8 @@ def week(
         raise click.UsageError(f"--again {again} deploys once more, and --no-deploy does not deploy. Leave one out.")
     chosen, why = chosen_week(number, year, now_here(), options["timezone"])
     given = {name: value for name, value in options.items() if value is not None}
-    order, settings, display = Order(week=chosen, **given), Settings.from_env(), Display()
+    order = Order(week=chosen, no_deploy=no_deploy, **given)
+    settings, display = Settings.from_env(), Display()
     _check(order, settings)
     display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
     journal = _standing(read_journal(settings.adapters_dir, chosen, order.persona), again)
@@ -142,11 +143,16 @@ def _check(order: Order, settings: Settings) -> None:
     from persona_training.evaluation.battery import load_battery
     from persona_training.evaluation.cast_of_adapters import folder_of
     from persona_training.evaluation.request import NONE
+    from persona_training.evaluation.results import MOST_LOOKS
     from persona_training.gguf_export.k_quants import require_quantiser, storage_of
     from persona_training.ollama.layers import skill_named
     from persona_training.parents import adapter_folder
     from persona_training.weekly.live import NO_SKILLS
 
+    if order.samples > MOST_LOOKS:
+        raise click.UsageError(
+            f"--samples {order.samples}: the gate looks after every round, at most {MOST_LOOKS} times."
+        )
     checks: list[tuple[str, str, Callable[[str], object]]] = [
         ("--battery", order.battery, load_battery),
         ("--quantize", order.quantize, lambda name: require_quantiser(storage_of(name))),

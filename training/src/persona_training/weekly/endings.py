@@ -13,8 +13,8 @@ class Ending:
         code: of the process; the tens tell the stage.
         name: stable key, in report.json.
         meaning: for `--help` and the docs.
-        next_step: what the operator may do now; may hold `{week}`, `{year}`
-            and `{samples}`.
+        next_step: what the operator may do now; may hold `{command}`, the command that was run, `{deploying}`, the same without
+            --no-deploy, `{longer}`, the same with twice as many samples, and `{rollback}`.
     """
 
     code: int
@@ -23,20 +23,18 @@ class Ending:
     next_step: str
 
 
-DEPLOYED = Ending(
-    0, "deployed", "deployed: the week is live", "Nothing. `casiopy deploy --rollback` returns to before."
-)
+DEPLOYED = Ending(0, "deployed", "deployed: the week is live", "Nothing. `{rollback}` returns to before.")
 REPLACED = Ending(
     0,
     "replaced",
     "deployed before, and something else is live since",
-    "Nothing. `casiopy week --week {week} --year {year} --again deploy` makes this week live again.",
+    "Nothing. `{deploying} --again deploy` makes this week live again.",
 )
 PASSED = Ending(
     0,
     "passed",
     "with --no-deploy: she passed the gate",
-    "`casiopy week --week {week} --year {year}` goes on with the deployment.",
+    "`{deploying}` goes on with the deployment.",
 )
 LOCKED = Ending(5, "locked", "another `casiopy week` is going on; nothing was touched", "Wait until it has ended.")
 EXPORT_FAILED = Ending(
@@ -63,15 +61,13 @@ GATE_FAILED = Ending(
     30,
     "gate_failed",
     "the gate failed her: what is deployed is untouched",
-    "Look at the probes and rows above. Leave out what should not be learned, then "
-    "`casiopy week --week {week} --year {year} --again export`.",
+    "Look at the probes and rows above. Leave out what should not be learned, then `{command} --again export`.",
 )
 INCONCLUSIVE = Ending(
     31,
     "gate_inconclusive",
     "the gate could not tell: what is deployed is untouched",
-    "The reasons above say what would tell. Twice as many replies: "
-    "`casiopy week --week {week} --year {year} --again gate --samples {samples}`.",
+    "The reasons above say what would tell. Where that is more samples: `{longer} --again gate`.",
 )
 NOT_JUDGED = Ending(
     32,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from persona_training.evaluation.battery import SHIPPED
@@ -17,6 +19,7 @@ class Order:
     Attributes:
         skills: layers 3 to serve beside the week; empty for those that are live, ("none",) for none.
         min_rows: fewer rows are nothing to learn; by default what training itself needs for a layer 2.
+        no_deploy: stop after the gate.
     """
 
     week: IsoWeek
@@ -36,3 +39,23 @@ class Order:
     host: str | None = None
     quantize: str = "Q8_0"
     form: str = "merged"
+    no_deploy: bool = False
+
+    def command(self, **changes: int | bool) -> str:
+        """This order as it is typed in a shell, with `changes`; what is as nobody has said otherwise is left out."""
+        return shlex.join(["casiopy", "week", *replace(self, **changes)._options()])  # type: ignore[arg-type]
+
+    def _options(self) -> Iterator[str]:
+        yield from ("--week", str(self.week.number), "--year", str(self.week.year))
+        for one in fields(self)[1:]:
+            value = getattr(self, one.name)
+            if value == one.default:
+                continue
+            flag = f"--{_FLAGS.get(one.name, one.name).replace('_', '-')}"
+            for given in value if isinstance(value, tuple) else [value]:
+                yield flag
+                if given is not True:
+                    yield str(given)
+
+
+_FLAGS = {"skills": "skill", "form": "as"}

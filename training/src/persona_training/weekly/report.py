@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ from typing import Any
 from persona_training.adapters import write_json, write_text
 from persona_training.errors import PersonaTrainingError, StorageError
 from persona_training.evaluation.battery import Battery, load_battery
+from persona_training.evaluation.results import MOST_LOOKS
 from persona_training.settings import Settings
 from persona_training.weekly.blame import Exchange, Suspect, excerpt, read_exchanges, suspects
-from persona_training.weekly.endings import GATE_FAILED
+from persona_training.weekly.endings import GATE_FAILED, Ending
 from persona_training.weekly.faults import Report, Shown, broken_rules, faults_of, heard, shown_in
 from persona_training.weekly.journal import STAGES, Journal, Record
 from persona_training.weekly.machine import Outcome
@@ -97,12 +99,13 @@ def week_report(journal: Journal, outcome: Outcome, order: Order, settings: Sett
     ending, results = outcome.ending, journal.results()
     blame = find_blame(journal, order, settings) if ending is GATE_FAILED else Blame()
     gate = results.get("gate")
+    persona = (results.get("export") or {}).get("persona") or order.persona
     return {
         "schema": SCHEMA,
         "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "week": {"year": order.week.year, "number": order.week.number, "timezone": order.timezone},
         "days": {"first": order.week.monday.isoformat(), "last": order.week.sunday.isoformat()},
-        "persona": (results.get("export") or {}).get("persona") or order.persona,
+        "persona": persona,
         "outcome": {
             "exit_code": ending.code,
             "name": ending.name,
@@ -113,9 +116,20 @@ def week_report(journal: Journal, outcome: Outcome, order: Order, settings: Sett
         "stages": [_stage(name, journal.stages[name]) for name in STAGES],
         "verdict": None if gate is None else {key: gate[key] for key in ("verdict", "reasons", "report_id", "report")},
         "blame": _blame(blame) if ending is GATE_FAILED else None,
-        "next_step": ending.next_step.format(week=order.week.number, year=order.week.year, samples=2 * order.samples),
+        "next_step": next_step(ending, order, persona),
         "leave_out": list(leave_out(blame.rows, settings.memory_service_url)),
     }
+
+
+def next_step(ending: Ending, order: Order, persona: str | None = None) -> str:
+    """What the operator may do now, every command with the options this one was run with."""
+    rollback = ["casiopy", "deploy", "--rollback", *(["--name", persona] if persona else [])]
+    return ending.next_step.format(
+        rollback=shlex.join([*rollback, *(["--host", order.host] if order.host else [])]),
+        command=order.command(),
+        deploying=order.command(no_deploy=False),
+        longer=order.command(samples=min(2 * order.samples, MOST_LOOKS)),
+    )
 
 
 def _stage(name: str, record: Record) -> dict[str, Any]:
