@@ -40,14 +40,13 @@ _QUEUED = text("SELECT EXISTS (SELECT FROM pgqueuer WHERE entrypoint = :entrypoi
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A batch to store: vectors by row (all of it, then its passages), and the rows that cannot have any."""
+    """A batch to store: vectors by row (all of it, then its passages), the rows that cannot have any, and which version of
+    each row was read.
+    """
 
     vectors: Mapping[UUID, list[str]]
     failed: Sequence[UUID]
-
-    @property
-    def rows(self) -> set[UUID]:
-        return {*self.vectors, *self.failed}
+    versions: Mapping[UUID, str]
 
 
 @dataclass(eq=False, slots=True)
@@ -116,7 +115,10 @@ class EmbeddingWork:
         async with self.database.transaction(order.asked.owner) as connection:
             ids = [one for each in together for one in each.asked.ids]
             rows = await repository.waiting(connection, order.asked.source, ids, self.in_flight, _BATCH)
-        made = _Made(*await vectors_of(order.asked.source, rows, self._embed)) if rows else None
+        made = None
+        if rows:
+            vectors, failed = await vectors_of(order.asked.source, rows, self._embed)
+            made = _Made(vectors, failed, {row.id: row.version for row in rows})
         self.in_flight |= {row.id for row in rows}
         for one in together:
             # Fewer than a batch: nothing else of this owner waited.
@@ -141,26 +143,28 @@ class EmbeddingWork:
 
     async def _keep(self, asked: EmbedJob, made: _Made) -> bool:
         """Store a batch while others embed; whether more may follow."""
-        kept = False
+        kept: set[UUID] | None = None
         try:
             async with self.storing:
                 kept = await despite_others(partial(self._store, asked, made))
         finally:
-            self.in_flight -= made.rows
-            if not kept:
+            self.in_flight -= made.versions.keys()
+            if kept is None or len(kept) < len(made.versions):
                 for one in self._orders:  # whoever counted on this batch must look again
                     one.covered = False
-        return kept
+        return kept is not None
 
-    async def _store(self, asked: EmbedJob, made: _Made) -> bool:
-        """Of a model that is no longer the active one nothing is kept: False."""
+    async def _store(self, asked: EmbedJob, made: _Made) -> set[UUID] | None:
+        """The rows that are settled: not those changed since they were read. Of a model that is no longer active: None."""
         async with self.database.transaction(asked.owner) as connection:
             if not await self.embedder.is_active(connection):
-                return False
-            await repository.store(connection, asked.source, made.vectors, self.embedder.model_id)
-            await repository.settle(connection, asked.source, made.failed, "failed")
-        self.embedded += len(made.vectors)
-        return True
+                return None
+            kept = await repository.unchanged(connection, asked.source, made.versions)
+            vectors = {row: texts for row, texts in made.vectors.items() if row in kept}
+            await repository.store(connection, asked.source, vectors, self.embedder.model_id)
+            await repository.settle(connection, asked.source, [row for row in made.failed if row in kept], "failed")
+        self.embedded += len(vectors)
+        return kept
 
     async def heal(self) -> int:
         """Queue every owner's pending rows again; returns how many. A table whose jobs are still waiting is left alone."""

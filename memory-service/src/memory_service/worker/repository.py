@@ -9,6 +9,7 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     TEXT,
     Integer,
+    Label,
     Select,
     all_,
     and_,
@@ -39,7 +40,8 @@ async def waiting(
 ) -> Sequence[Row[Any]]:
     """The rows asked for that still wait, filled up to `batch` with the owner's oldest waiting rows; not those in `busy`.
 
-    Many small jobs become one batch so, and a job whose rows went with an earlier batch finds nothing.
+    Many small jobs become one batch so, and a job whose rows went with an earlier batch finds nothing. `version` of a row
+    is for `unchanged`.
     """
     given = {"asked": list(asked), "busy": list(busy), "batch": batch}
     return (await connection.execute(_waiting(source), given)).all()
@@ -58,13 +60,39 @@ def _waiting(source: Source) -> Select[*tuple[Any, ...]]:
     any_left = select(table.id).where(is_asked, is_pending).correlate(None).exists()
     # Ids first, each kind by its own index and no more than a batch of it: sorted all together, the whole backlog would be
     # read with its texts for every batch of it.
-    first = select(table.id, literal_column("0").label("turn")).where(is_asked, is_pending)
-    others = select(table.id, literal_column("1").label("turn")).where(is_pending, table.id != all_(asked), any_left)
+    first = select(table.id, literal_column("0", Integer()).label("turn")).where(is_asked, is_pending)
+    others = select(table.id, literal_column("1", Integer()).label("turn")).where(
+        is_pending, table.id != all_(asked), any_left
+    )
     arms = [select(arm.order_by(table.id).limit(batch).subquery()) for arm in (first, others)]
     found = union_all(*arms).order_by("turn", "id").limit(batch).subquery()
     # As an array, the rows are looked up one by one, whatever the planner knows of the table.
     is_found = table.id == any_(func.array(select(found.c.id).scalar_subquery()))
-    return select(table.id, *source.columns).where(is_found).order_by(is_asked.desc(), table.id)
+    return select(table.id, _version(source), *source.columns).where(is_found).order_by(is_asked.desc(), table.id)
+
+
+def _version(source: Source) -> Label[str]:
+    """Another one after every update of a row: the number of the transaction that wrote it."""
+    return cast(literal_column(f"{source.table.__tablename__}.xmin"), TEXT).label("version")
+
+
+async def unchanged(connection: AsyncConnection, source: Source, versions: Mapping[UUID, str]) -> set[UUID]:
+    """Those of the rows that still are as they were read, and now stay so until the transaction ends.
+
+    The others are gone, or may say something else by now: a human's word decides whether a reply counts.
+    """
+    given = {"rows": list(versions), "versions": list(versions.values())}
+    return set(await connection.scalars(_unchanged(source), given))
+
+
+@cache
+def _unchanged(source: Source) -> Select[UUID]:
+    table = source.table
+    columns = (bindparam("rows", type_=_IDS), bindparam("versions", type_=ARRAY(TEXT)))
+    read = func.unnest(*columns).table_valued("one", "version").render_derived(name="read")
+    same = and_(table.id == read.c.one, _version(source).element == read.c.version)
+    # Locked in the order of their ids, as everybody locks several rows.
+    return select(table.id).join_from(read, table, same).order_by(table.id).with_for_update(key_share=True, of=table)
 
 
 async def pending(connection: AsyncConnection, source: Source, most: int) -> Sequence[UUID]:
