@@ -5,6 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
+from memory_service.db import Database
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 Post = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -51,3 +54,48 @@ async def test_not_a_number_is_no_score(client: httpx.AsyncClient, open_session:
         headers={"content-type": "application/json"},
     )
     assert answer.status_code == 400
+
+
+_JOBS = text("SELECT count(*) FROM pgqueuer WHERE convert_from(payload, 'UTF8') LIKE '%' || :id || '%'")
+# As if the worker had been there: a vector of a model that any owner may use, and the job done.
+_MODEL = text("""
+    INSERT INTO embedding_models (name, revision, dimension) VALUES ('tiny', :revision, 2) RETURNING id
+""")
+_EMBEDDED = text("""
+    WITH made AS (INSERT INTO embeddings (owner_id, user_id, document_id, model_id, embedding)
+                  SELECT owner_id, user_id, id, :model, '[1,0]' FROM recall_documents
+                  RETURNING document_id)
+    UPDATE interactions SET embedding_status = 'done' FROM made
+    JOIN recall_documents ON recall_documents.id = made.document_id WHERE interactions.id = interaction_id
+""")
+
+
+@pytest.mark.parametrize("rated", [False, True])
+async def test_what_counts_again_waits_for_vectors_with_its_reply(
+    client: httpx.AsyncClient,
+    open_session: Post,
+    tell: Post,
+    database: Database,
+    superuser: AsyncEngine,
+    owner: str,
+    rated: bool,
+) -> None:
+    session = await open_session()
+    refused, fine = await tell(session, output_text=REFUSAL), await tell(session)
+    async with superuser.begin() as connection:
+        model = await connection.scalar(_MODEL, {"revision": owner})
+        await connection.execute(text("DELETE FROM pgqueuer"))
+    async with database.transaction(owner) as connection:
+        await connection.execute(_EMBEDDED, {"model": model})
+    for one in (refused, fine):
+        for _ in range(2):  # the second time nothing changes
+            if rated:
+                await client.post(f"/interactions/{one['id']}/feedback", json={"rating": 5})
+            else:
+                await client.put(f"/interactions/{one['id']}/quality", json={"quality_score": 0.9})
+    async with database.transaction(owner) as connection:
+        left = "SELECT interaction_id::text FROM recall_documents JOIN embeddings ON document_id = recall_documents.id"
+        assert (await connection.scalars(text(left))).all() == [fine["id"]]
+        assert [await connection.scalar(_JOBS, {"id": one["id"]}) for one in (refused, fine)] == [1, 0]
+    kept = [(await client.get(f"/interactions/{one['id']}")).json()["embedding_status"] for one in (refused, fine)]
+    assert kept == ["pending", "done"]

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from memory_service.errors import NotFound
 from memory_service.feedback import repository
 from memory_service.feedback.schemas import FeedbackCreate, FeedbackItem, FeedbackStored
-from memory_service.interactions import repository as interactions
+from memory_service.interactions import service as interactions
 from memory_service.scoring import from_ratings
 
 
@@ -26,5 +26,5 @@ async def give(
     score = before
     if feedback.rating is not None:
         score = from_ratings(await repository.ratings(connection, interaction_id))
-        await interactions.override_quality(connection, interaction_id, score)
+        await interactions.overrule(connection, owner, interaction_id, score)
     return FeedbackStored(**FeedbackItem.model_validate(row).model_dump(), quality_score=score)

@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from memory_service.embeddings.texts import embedded_text
 from memory_service.interactions.schemas import InteractionFilter, TrainingFilter, Window
-from memory_service.models import Interaction, Persona, Session, User
+from memory_service.models import Embedding, Interaction, Persona, RecallDocument, Session, User
 
 _TAINT = text(Path(__file__).with_name("taint.sql").read_text(encoding="utf-8")).bindparams(
     bindparam("erased_ids", type_=ARRAY(PGUUID(as_uuid=True)))
@@ -132,14 +133,27 @@ async def find(connection: AsyncConnection, interaction_id: UUID) -> Row[Any] | 
 
 
 async def override_quality(connection: AsyncConnection, interaction_id: UUID, score: float) -> bool:
-    """Put a human's score over the scorer's, whose breakdown stays; False when there is no such interaction."""
-    quality = await connection.scalar(select(Interaction.quality).where(Interaction.id == interaction_id))
-    if quality is None:
+    """Put a human's score over the scorer's, whose breakdown stays; whether that changes the text its vectors stand for.
+
+    Then the vectors are gone, of whatever model, and the interaction waits for others.
+    """
+    mine = Interaction.id == interaction_id
+    # Locked: of two who overrule the scorer at once, the second sees what the first has changed.
+    known = select(Interaction.quality, Interaction.dropped, Interaction.input_text, Interaction.output_text)
+    row = (await connection.execute(known.where(mine).with_for_update(key_share=True))).one_or_none()
+    if row is None:
         return False
-    dropped = bool(quality["drops"]) and score < _GOOD
+    dropped = bool(row.quality["drops"]) and score < _GOOD
     values = {"quality_score": score, "quality_source": "human", "dropped": dropped}
-    result = await connection.execute(update(Interaction).where(Interaction.id == interaction_id).values(values))
-    return result.rowcount == 1
+    before, after = (embedded_text(row.input_text, row.output_text, dropped=one) for one in (row.dropped, dropped))
+    if before == after:
+        await connection.execute(update(Interaction).where(mine).values(values))
+        return False
+    # The row before what hangs on its document, as a deletion and the worker go.
+    await connection.execute(update(Interaction).where(mine).values(values | {"embedding_status": "pending"}))
+    document = select(RecallDocument.id).where(RecallDocument.interaction_id == interaction_id)
+    await connection.execute(delete(Embedding).where(Embedding.document_id.in_(document)))
+    return True
 
 
 async def remove(connection: AsyncConnection, interaction_id: UUID) -> bool:

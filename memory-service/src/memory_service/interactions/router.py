@@ -108,9 +108,11 @@ async def get_interaction(interaction_id: UUID, connection: Transaction) -> Inte
 
 
 @router.put("/{interaction_id}/quality")
-async def update_quality(interaction_id: UUID, update: QualityUpdate, connection: Transaction) -> InteractionItem:
+async def update_quality(
+    interaction_id: UUID, update: QualityUpdate, connection: Transaction, owner: OwnerId
+) -> InteractionItem:
     """Overrule the scorer. From 0.5 on, a human's score also lifts a hard rule's drop."""
-    return await service.override_quality(connection, interaction_id, update)
+    return await service.override_quality(connection, owner, interaction_id, update)
 
 
 @router.delete("/{interaction_id}", status_code=204, response_class=Response)

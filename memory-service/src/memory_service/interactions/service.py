@@ -131,13 +131,21 @@ async def get(connection: AsyncConnection, interaction_id: UUID) -> InteractionI
     return InteractionItem.model_validate(row)
 
 
-async def override_quality(connection: AsyncConnection, interaction_id: UUID, update: QualityUpdate) -> InteractionItem:
+async def overrule(connection: AsyncConnection, owner: str, interaction_id: UUID, score: float) -> None:
+    """Put a human's score over the scorer's; an exchange whose reply counts again, or no longer does, is embedded anew."""
+    if await repository.override_quality(connection, interaction_id, score):
+        await enqueue_embedding(connection, owner, [interaction_id])
+
+
+async def override_quality(
+    connection: AsyncConnection, owner: str, interaction_id: UUID, update: QualityUpdate
+) -> InteractionItem:
     """Put a human's score over the scorer's; the scorer's breakdown stays.
 
     Raises:
         NotFound: no such interaction.
     """
-    await repository.override_quality(connection, interaction_id, update.quality_score)
+    await overrule(connection, owner, interaction_id, update.quality_score)
     return await get(connection, interaction_id)
 
 
