@@ -69,11 +69,21 @@ class Store:
 
     async def tell(self, *texts: str) -> None:
         """All in one request, in their order."""
+        session = await self._session()
+        told = [{"session_id": session, "input_text": said, "output_text": ""} for said in texts]
+        (await self.http.post("/interactions/bulk", json={"interactions": told})).raise_for_status()
+
+    async def ask(self, question: str, reply: str) -> str:
+        """The id of an exchange."""
+        body = {"session_id": await self._session(), "input_text": question, "output_text": reply}
+        stored = (await self.http.post("/interactions", json=body)).raise_for_status().json()
+        return str(stored["id"])
+
+    async def _session(self) -> str:
         if not self.session:
             opened = await self.http.post("/sessions", json={"user_id": "v"})
             self.session = opened.raise_for_status().json()["id"]
-        told = [{"session_id": self.session, "input_text": said, "output_text": ""} for said in texts]
-        (await self.http.post("/interactions/bulk", json={"interactions": told})).raise_for_status()
+        return self.session
 
     async def remember(self, content: str) -> str:
         """The id of a typed memory."""

@@ -1,8 +1,10 @@
 """Moving a store to another model: stopped and resumed, written to meanwhile, searched throughout."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
+from memory_service.embeddings.embedder import Kind, Vectors
 from memory_service.embeddings.reembedding import Reembedding
 
 from .moving import Hashing, Store, command, finished
@@ -47,6 +49,31 @@ async def test_a_store_moves_while_it_is_written_to_and_searched(store: Store) -
     assert (deleted, await store.vectors("a")) == (before, 0)
     assert await store.count("pg_indexes WHERE indexname LIKE 'ix_embeddings_model_%'") == 1
     assert await store.vectors("b") == 151
+
+
+async def test_what_changes_while_it_is_embedded_is_embedded_as_it_is_then(store: Store) -> None:
+    refused = "Lo siento, como modelo de lenguaje no puedo ayudarte con eso."
+    dropped = await store.ask("gardens at night", refused)
+    await store.embedded()
+    loop, texts = asyncio.get_running_loop(), []
+
+    class Overruled(Hashing):
+        """A human overrules the scorer while the model is at what the exchange said before."""
+
+        def embed(self, asked: Sequence[str], kind: Kind) -> Vectors:
+            texts.append(list(asked))
+            if len(texts) == 1:
+                overruled = store.http.put(f"/interactions/{dropped}/quality", json={"quality_score": 1.0})
+                asyncio.run_coroutine_threadsafe(overruled, loop).result(60).raise_for_status()
+            return super().embed(asked, kind)
+
+    moving = Reembedding(store.database, Overruled("b", 48))
+    model = await moving.prepare()
+    assert sum([step.embedded async for step in moving.embed(model)]) == 0
+    assert texts == [["gardens at night"]]
+    assert await store.vectors("b") == 0
+    assert await moving.switch(model) == 1  # the worker embeds it then, with its reply
+    assert await store.count("interactions WHERE embedding_status = 'pending'") == 1
 
 
 async def test_a_model_that_is_not_there_is_said(own_url: str, tmp_path: Path) -> None:

@@ -13,9 +13,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
-from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import TEXT, Select, bindparam, cast, exists, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, exists, func, select, text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -191,33 +189,26 @@ class Reembedding:
             if not rows:
                 return
             vectors, refused = await vectors_of(source, rows, self._embed)
-            await despite_others(partial(self._keep, owner, source, vectors, model_id))
+            versions = {row.id: row.version for row in rows}
+            kept = await despite_others(partial(self._keep, owner, source, versions, vectors, model_id))
             known = self.failed.setdefault((owner, source.name), [])
             fresh = [one for one in refused if one not in known]
             known += fresh
-            yield Step(embedded=len(vectors), failed=len(fresh))
+            yield Step(embedded=kept, failed=len(fresh))
             after = rows[-1].document_id
 
-    async def _keep(self, owner: str, source: Source, vectors: Mapping[UUID, Sequence[str]], model_id: int) -> None:
-        """Store `vectors` by row, but of none that was deleted in the meantime. What waits for the active model waits on."""
-        table = source.table
-        # Rows before their documents, as a deletion goes: the other way round the two would wait for each other.
-        rows = select(table.id).where(table.id.in_(vectors)).order_by(table.id).with_for_update(key_share=True)
-        documents = select(
-            RecallDocument.id, RecallDocument.owner_id, RecallDocument.user_id, source.document_of.label("row")
-        )
-        documents = documents.where(source.document_of.in_(vectors)).with_for_update(read=True, key_share=True)
-        as_vector = cast(bindparam("vector", type_=TEXT), HALFVEC())
+    async def _keep(
+        self, owner: str, source: Source, versions: Mapping[UUID, str], vectors: Mapping[UUID, list[str]], model_id: int
+    ) -> int:
+        """Store the vectors of rows that are as they were read; returns of how many.
+
+        Those that changed are found by the next pass, or by the worker. What waits for the active model waits on.
+        """
         async with self.database.transaction(owner) as connection:
-            await connection.execute(rows)
-            made = [
-                {"owner_id": one.owner_id, "user_id": one.user_id, "document_id": one.id, "model_id": model_id}
-                | {"part": part, "vector": vector}
-                for one in (await connection.execute(documents)).all()
-                for part, vector in enumerate(vectors[one.row])
-            ]
-            if made:
-                await connection.execute(insert(Embedding).values(embedding=as_vector).on_conflict_do_nothing(), made)
+            same = await repository.unchanged(connection, source, versions)
+            kept = {row: made for row, made in vectors.items() if row in same}
+            await repository.keep(connection, source, kept, model_id)
+        return len(kept)
 
     async def _embed(self, texts: Sequence[str]) -> Vectors:
         return await asyncio.to_thread(self.embedder.embed, texts, "memory")
@@ -278,7 +269,7 @@ def _lacks(model_id: int) -> Any:
 async def _without_vector(connection: AsyncConnection, source: Source, model_id: int, after: int) -> Sequence[Row[Any]]:
     """The next rows of `source` without a vector of the model, in the order of their documents."""
     statement = (
-        select(RecallDocument.id.label("document_id"), source.table.id, *source.columns)
+        select(RecallDocument.id.label("document_id"), source.table.id, repository.version(source), *source.columns)
         .join(source.table, source.table.id == source.document_of)
         .where(RecallDocument.id > after, _lacks(model_id))
         .order_by(RecallDocument.id)

@@ -68,11 +68,11 @@ def _waiting(source: Source) -> Select[*tuple[Any, ...]]:
     found = union_all(*arms).order_by("turn", "id").limit(batch).subquery()
     # As an array, the rows are looked up one by one, whatever the planner knows of the table.
     is_found = table.id == any_(func.array(select(found.c.id).scalar_subquery()))
-    return select(table.id, _version(source), *source.columns).where(is_found).order_by(is_asked.desc(), table.id)
+    return select(table.id, version(source), *source.columns).where(is_found).order_by(is_asked.desc(), table.id)
 
 
-def _version(source: Source) -> Label[str]:
-    """Another one after every update of a row: the number of the transaction that wrote it."""
+def version(source: Source) -> Label[str]:
+    """For `unchanged`: another one after every update of a row: the number of the transaction that wrote it."""
     return cast(literal_column(f"{source.table.__tablename__}.xmin"), TEXT).label("version")
 
 
@@ -90,7 +90,7 @@ def _unchanged(source: Source) -> Select[UUID]:
     table = source.table
     columns = (bindparam("rows", type_=_IDS), bindparam("versions", type_=ARRAY(TEXT)))
     read = func.unnest(*columns).table_valued("one", "version").render_derived(name="read")
-    same = and_(table.id == read.c.one, _version(source).element == read.c.version)
+    same = and_(table.id == read.c.one, version(source).element == read.c.version)
     # Locked in the order of their ids, as everybody locks several rows.
     return select(table.id).join_from(read, table, same).order_by(table.id).with_for_update(key_share=True, of=table)
 
@@ -114,6 +114,13 @@ async def store(
         return
     # Rows before their documents, as a deletion goes: the other way round the two would wait for each other.
     await settle(connection, source, list(vectors), "done")
+    await keep(connection, source, vectors, model_id)
+
+
+async def keep(
+    connection: AsyncConnection, source: Source, vectors: Mapping[UUID, Sequence[str]], model_id: int | None
+) -> None:
+    """As `store`, for rows that are locked already and wait for the active model as before."""
     parts = [(row, part, vector) for row, made in vectors.items() for part, vector in enumerate(made)]
     given = {
         "rows": [row for row, _, _ in parts],
@@ -121,11 +128,11 @@ async def store(
         "vectors": [vector for _, _, vector in parts],
         "model_id": model_id,
     }
-    await connection.execute(_store(source), given)
+    await connection.execute(_keep(source), given)
 
 
 @cache
-def _store(source: Source) -> Insert:
+def _keep(source: Source) -> Insert:
     columns = (
         bindparam("rows", type_=_IDS),
         bindparam("parts", type_=ARRAY(Integer)),
