@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import any_, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,15 +19,8 @@ from memory_service.models import IdempotentRequest, Owner
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A client that repeats a write does so within minutes; a day is generous and keeps the table small.
 _REMEMBERED = text("now() - interval '1 day'")
-# Few rows, and none that another request is deleting: nobody waits until the endpoint of another has committed. A write brings
-# one row and takes up to twenty away, so the table shrinks whatever the traffic.
-_FORGET = text("""
-    DELETE FROM idempotent_requests
-    WHERE owner_id = :owner AND key = ANY (ARRAY(
-        SELECT key FROM idempotent_requests
-        WHERE owner_id = :owner AND created_at < now() - interval '1 day'
-        LIMIT 20 FOR UPDATE SKIP LOCKED))
-""")
+# Old keys that a write takes away, while it brings one: the table shrinks whatever the traffic.
+_FORGOTTEN = 20
 # Status of a request that is being carried out.
 _RUNNING = 0
 # A process died while it waited: no wait is that long (LLM_TIMEOUT_SECONDS is far below).
@@ -126,7 +119,10 @@ async def _claim(connection: AsyncConnection, owner: str, key: str, request: Req
     request_hash = hashlib.sha256(fingerprint).digest()
     table = IdempotentRequest
     await connection.execute(insert(Owner).values(id=owner).on_conflict_do_nothing())
-    await connection.execute(_FORGET, {"owner": owner})
+    # Few, and none that another request is taking away: nobody waits until the endpoint of another has committed.
+    old = select(table.key).where(table.owner_id == owner, table.created_at < _REMEMBERED).limit(_FORGOTTEN)
+    old_keys = func.array(old.with_for_update(skip_locked=True).scalar_subquery())
+    await connection.execute(delete(table).where(table.owner_id == owner, table.key == any_(old_keys)))
     values = {"request_hash": request_hash, "status": _RUNNING, "body": b""}
     claim = insert(table).values(owner_id=owner, key=key, **values)
     # A key that is still remembered changes nothing and is locked: it is there when it is read, even if the request that has
