@@ -80,7 +80,6 @@ def week(
     /,
     number: int | None,
     year: int | None,
-    no_deploy: bool,
     again: StageName | None,
     dry_run: bool,
     **options: Any,
@@ -97,16 +96,15 @@ def week(
     from persona_training.weekly.journal import read_journal
     from persona_training.weekly.order import Order
 
-    if again == _STAGES[-1] and no_deploy:
+    if again == _STAGES[-1] and options["no_deploy"]:
         raise click.UsageError(f"--again {again} deploys once more, and --no-deploy does not deploy. Leave one out.")
     chosen, why = chosen_week(number, year, now_here(), options["timezone"])
     given = {name: value for name, value in options.items() if value is not None}
-    order = Order(week=chosen, no_deploy=no_deploy, **given)
-    settings, display = Settings.from_env(), Display()
+    order, settings, display = Order(week=chosen, **given), Settings.from_env(), Display()
     _check(order, settings)
     display.fact("week", f"{chosen}, {chosen.monday} to {chosen.sunday}: {why}")
     journal = _standing(read_journal(settings.adapters_dir, chosen, order.persona), again)
-    stages = stages_of(order, settings, display, journal)[: -1 if no_deploy else None]
+    stages = stages_of(order, settings, display, journal)[: -1 if order.no_deploy else None]
     if dry_run:
         from persona_training.weekly.machine import plans
 

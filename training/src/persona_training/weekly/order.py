@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from persona_training.evaluation.battery import SHIPPED
 from persona_training.preflight_rows import MINIMUM_ROWS
 from persona_training.weekly.calendar_week import IsoWeek
+
+_FLAGS = {"skills": "skill", "form": "as"}  # where the option is not called as the attribute
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Order:
     form: str = "merged"
     no_deploy: bool = False
 
-    def command(self, **changes: int | bool) -> str:
-        """This order as it is typed in a shell, with `changes`; what is as nobody has said otherwise is left out."""
-        return shlex.join(["casiopy", "week", *replace(self, **changes)._options()])  # type: ignore[arg-type]
+    def command(self) -> str:
+        """This order as it is typed in a shell, without what goes without saying."""
+        return shlex.join(["casiopy", "week", *self._options()])
 
     def _options(self) -> Iterator[str]:
         yield from ("--week", str(self.week.number), "--year", str(self.week.year))
@@ -56,6 +58,3 @@ class Order:
                 yield flag
                 if given is not True:
                     yield str(given)
-
-
-_FLAGS = {"skills": "skill", "form": "as"}

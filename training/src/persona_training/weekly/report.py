@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -127,8 +127,8 @@ def next_step(ending: Ending, order: Order, persona: str | None = None) -> str:
     return ending.next_step.format(
         rollback=shlex.join([*rollback, *(["--host", order.host] if order.host else [])]),
         command=order.command(),
-        deploying=order.command(no_deploy=False),
-        longer=order.command(samples=min(2 * order.samples, MOST_LOOKS)),
+        deploying=replace(order, no_deploy=False).command(),
+        longer=replace(order, samples=min(2 * order.samples, MOST_LOOKS)).command(),
     )
 
 
