@@ -14,7 +14,7 @@ PACKAGES := -e . -e 'memory-service[embedded,embed,models,backup]' -e training -
 # torch and scientific libraries spin when they share cores; one thread each is faster here (measured on 2 cores).
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
-# Some container images forbid bytecode: every process would then compile all it imports anew (measured: a second and more each).
+# Some container images forbid bytecode: every process would then compile all it imports anew (`casiopy --help`: 1.9 s, not 0.75).
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up setup test lint types unit format generate bench browser clean
