@@ -3,7 +3,8 @@
 What it does: builds the tiny base, trains layer 1 on the sample and several versions of one made-up week (the deployed and
 the golden ones), then candidates of the same week: good ones that differ in nothing but the seed, and damaged ones of six
 kinds (`damaged_weeks.py`). Every candidate is heard by the shipped battery and by the week's facts in words no row holds,
-every judgement is `judge`'s, against a deployed version, a golden one and the base. Nothing here knows which kind it judges.
+every judgement is `judge`'s, look after look as in the gate, against a deployed version, a golden one and the base. Nothing
+here knows which kind it judges.
 
 How to run it:   OMP_NUM_THREADS=1 python benchmarks/gate_power.py [--good 30] [--damaged 30] [--keep FOLDER] [--processes 2]
 
@@ -207,14 +208,29 @@ def _silence() -> Display:
 
 
 def verdict_on(place: Place, exam: Exam, pupil: Pupil, number: int, versions: Sequence[Pupil]) -> Judgement:
-    """The gate's word on one candidate."""
+    """The gate's word on one candidate: after each round it looks, and stops once the verdict is certain."""
     said = {
         "candidate": _heard(place, pupil.name),
         "reference": _heard(place, versions[number % len(versions)].name),
         "golden": _heard(place, versions[(number + 1) % len(versions)].name),
         "floor": _heard(place, "base"),
     }
-    return judge(exam, said, seed=HEARING_SEED)
+    evenings, talk = 0, True
+    for look in range(1, place.samples + 1):
+        evenings += talk
+        heard = {name: _up_to(one, look, evenings) for name, one in said.items()}
+        judgement = judge(exam, heard, seed=HEARING_SEED, look=look, looks=place.samples)
+        if judgement.final:
+            break
+        talk = talk and judgement.open_over("dialogues")
+    return judgement
+
+
+def _up_to(said: Transcript, rounds: int, evenings: int) -> Transcript:
+    """What the gate has heard of it after so many rounds, in so many of which the dialogues were held."""
+    return dataclasses.replace(
+        said, replies=[one[:rounds] for one in said.replies], turns=[talks[:evenings] for talks in said.turns]
+    )
 
 
 def caught_by(judgement: Judgement) -> list[str]:
